@@ -1,0 +1,47 @@
+# The short way: `make` sets the machine up and builds build/gyre, `make run` serves site/,
+# `make check` runs every test. The build itself is CMake's; see CMakeLists.txt.
+BUILD ?= build
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+PORT ?= 8080
+
+.DEFAULT_GOAL := all
+.PHONY: all setup build run check install bench site format tidy clean exercises
+
+all: build
+
+setup:
+	@tools/setup.sh
+
+build: setup
+	@cmake --preset release -B $(BUILD) --log-level=WARNING
+	@cmake --build $(BUILD) -j $(JOBS)
+
+run: build
+	$(BUILD)/gyre serve site --host 127.0.0.1 --port $(PORT)
+
+check: build
+	ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure --no-tests=error
+
+install: build
+	cmake --install $(BUILD) --prefix $(PREFIX)
+
+bench: setup
+	cmake --preset release -B $(BUILD)/bench -DGYRE_BENCH=ON -DGYRE_TESTS=OFF
+	cmake --build $(BUILD)/bench -j $(JOBS)
+	@if [ -x bench/run ]; then bench/run $(BUILD)/bench; fi
+
+site:
+	@if [ -x tools/site ]; then tools/site; else echo "site/ is served as it is"; fi
+
+format: setup
+	tools/format --fix
+
+tidy: build
+	tools/tidy $(BUILD)
+
+exercises:
+	@echo "exercises: not yet"
+
+clean:
+	rm -rf build
