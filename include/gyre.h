@@ -1,0 +1,23 @@
+/*
+ * Gyre, an event loop for C: the umbrella header, includes only.
+ */
+#ifndef GYRE_H
+#define GYRE_H
+
+#include "gyre/address.h"
+#include "gyre/async.h"
+#include "gyre/base.h"
+#include "gyre/error.h"
+#include "gyre/fs.h"
+#include "gyre/handle.h"
+#include "gyre/hook.h"
+#include "gyre/loop.h"
+#include "gyre/pipe.h"
+#include "gyre/poll.h"
+#include "gyre/signal.h"
+#include "gyre/stream.h"
+#include "gyre/tcp.h"
+#include "gyre/timer.h"
+#include "gyre/trace.h"
+
+#endif

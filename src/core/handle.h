@@ -1,0 +1,47 @@
+/*
+ * What core knows of a handle: which class it is, whether it is active, how many of its operations are out.
+ *
+ *   init -> (active <-> inactive) -> closing -> all pending released -> finish() -> close phase: close_cb -> the caller's memory
+ *
+ * Aliveness is a count: an active handle that is ref'd, and every closing one, is one of loop->alive.
+ */
+#ifndef GYREI_CORE_HANDLE_H
+#define GYREI_CORE_HANDLE_H
+
+#include "gyre/handle.h"
+
+#include <stdbool.h>
+
+enum gyrei_handle_flags {
+    GYREI_HANDLE_ACTIVE = 1,
+    GYREI_HANDLE_UNREF = 2,
+    GYREI_HANDLE_CLOSING = 4,
+    GYREI_HANDLE_QUEUED = 8 /* in loop->closing: nothing is pending any more */
+};
+
+typedef struct gyrei_handle_class {
+    gyre_handle_kind kind;
+    /* Called by gyre_close: stop it and cancel its operations. Must not call back. */
+    void (*close)(gyre_loop *loop, gyre_handle *handle);
+    /* Called once nothing is pending: give back descriptors, slots, memory. May be NULL. */
+    void (*finish)(gyre_loop *loop, gyre_handle *handle);
+} gyrei_handle_class;
+
+/* Begins a handle's life. `data` is left alone. */
+void gyrei_handle_init(gyre_loop *loop, gyre_handle *handle, const gyrei_handle_class *class);
+
+/* Takes an initialised handle back without a close callback: for an init function that fails half-way. */
+void gyrei_handle_abandon(gyre_handle *handle);
+
+void gyrei_handle_set_active(gyre_handle *handle, bool active);
+
+/* One more, or one fewer, of the handle's operations or requests is out; closing waits for zero. */
+void gyrei_handle_hold(gyre_handle *handle);
+void gyrei_handle_release(gyre_handle *handle);
+
+static inline bool gyrei_handle_is_closing(const gyre_handle *handle)
+{
+    return (handle->flags & GYREI_HANDLE_CLOSING) != 0;
+}
+
+#endif

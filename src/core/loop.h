@@ -1,0 +1,149 @@
+/*
+ * The loop's own state, for core and the layers on it. Backends see it through op.h and the accessors at the end.
+ *
+ * Batches that a phase works through (due timers, posted nodes, tasks, closing handles) live here and never on the C stack, so that a turn
+ * may run inside a callback and gyre_loop_step may stop anywhere.
+ */
+#ifndef GYREI_CORE_LOOP_H
+#define GYREI_CORE_LOOP_H
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/slots.h"
+#include "core/backend.h"
+#include "core/handle.h"
+#include "gyre/async.h"
+#include "gyre/hook.h"
+#include "gyre/loop.h"
+#include "gyre/stream.h"
+#include "gyre/trace.h"
+
+#define GYREI_HOOK_PHASES 3
+#define GYREI_HANDLE_KINDS ((int)GYRE_HANDLE_OTHER + 1)
+/* Times that the pending work is drained again after a poll, so that a ONCE woken by a post runs it. */
+#define GYREI_DRAIN_ROUNDS 8
+/* Multishot results that may wait beyond the first of each op: 33 completions of one receive were seen in one batch. */
+#define GYREI_RECORDS 4096
+
+struct gyre_loop {
+    const gyrei_backend_ops *ops;
+    gyrei_backend *backend;
+    const gyrei_env *env;
+    uint64_t now_ns;
+    uint64_t alive; /* active ref'd handles, requests, closing handles, deferred work, holds */
+
+    gyre_link runnable; /* ops, through gyre_op.link */
+    gyre_link queued;   /* ops that the backend could not take */
+    gyre_link tasks;    /* gyre_task: deferred work, finished requests */
+    uint32_t runnable_count;
+    uint32_t task_count;
+    gyre_stream *
+        flush_first; /* streams with writes to send or receives to cancel when the callback returns */
+    void (*flush)(gyre_loop *loop);
+
+    gyrei_heap timers;
+    gyre_link due; /* timer nodes collected in this timers phase */
+    uint64_t timer_sequence;
+
+    gyre_link hooks[GYREI_HOOK_PHASES];
+    gyre_link *hook_next
+        [GYREI_HOOK_PHASES]; /* where the phase that runs goes on; the list's head when it is done */
+    uint64_t hook_sequence;
+    uint64_t hook_limit[GYREI_HOOK_PHASES]; /* hooks started from here on wait for the next turn */
+    uint32_t idle_count;
+
+    gyre_link closing; /* handles whose close callback is due */
+    uint32_t closing_count;
+    gyre_link handles;
+    uint64_t handle_count;
+    const gyrei_handle_class *classes[GYREI_HANDLE_KINDS];
+
+    gyre_remote *remote;
+    gyre_post_node *posted; /* taken from the remote, oldest first */
+
+    gyrei_slots slots;
+    gyrei_record *records_free;
+    gyrei_record *records;
+
+    gyre_phase phase;
+    uint32_t step_phase; /* where gyre_loop_step goes on */
+    uint32_t depth;      /* turns under way, nested ones counted */
+    bool enabled;        /* backend->enable was called */
+    bool stop;
+    bool ran;            /* a callback ran since the clock was read */
+    uint64_t owner;      /* thread of the first turn; 0 before */
+    uint32_t *fork_word; /* a page that the kernel wipes in a child: 1 here, 0 there */
+    uint64_t holds;
+
+    /* What the loop is in; written by the loop, read by anyone (relaxed). */
+    uint64_t callbacks;
+    const char *current_name;
+    uint32_t current_kind;
+
+    gyre_stream *reading; /* the stream whose read callback runs, for gyre_buf_keep */
+    const char *reading_base;
+
+    gyre_trace_cb trace;
+    void *trace_ctx;
+    gyre_allocator allocator;
+    gyre_log_cb log;
+    void *log_ctx;
+    uint32_t run_max;
+    uint32_t queued_bytes_max;
+    void *signals; /* the loop's part of the signal hub, made by the first watcher */
+    void *streams; /* what net/ keeps for each loop (write blocks) */
+    void (*streams_close)(gyre_loop *loop);
+    void (*signals_close)(gyre_loop *loop);
+};
+
+/* What a callback interrupts: kept on the stack of whoever calls into user code. */
+typedef struct gyrei_frame {
+    const char *name;
+    const void *object;
+    uint32_t kind;
+} gyrei_frame;
+
+/* Around every call into user code. `object` is the handle or request; `kind` GYRE_HANDLE_NONE for requests and tasks. */
+void gyrei_callback_enter(gyre_loop *loop, gyrei_frame *frame, uint32_t kind, const void *object,
+                          const char *name);
+/* Also sends the writes that the callback made. The object may be gone. */
+void gyrei_callback_leave(gyre_loop *loop, const gyrei_frame *frame);
+
+/* Queues `task`, whose `run` is set, for the pending phase or right after this turn's poll. Not counted as alive. */
+void gyrei_task_submit(gyre_loop *loop, gyre_task *task);
+/* Takes a queued task back. */
+void gyrei_task_cancel(gyre_loop *loop, gyre_task *task);
+
+/* Asserts that the caller may use the loop: right thread, not a forked child. First thing in public functions that change it. */
+void gyrei_loop_check(const gyre_loop *loop);
+
+/* Reports `line` through the loop's log callback. */
+void gyrei_log(const gyre_loop *loop, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+void *gyrei_loop_alloc(const gyre_loop *loop, size_t bytes);
+void gyrei_loop_free(const gyre_loop *loop, void *pointer, size_t bytes);
+
+static inline const gyrei_env *gyrei_loop_env(const gyre_loop *loop)
+{
+    return loop->env;
+}
+
+static inline const gyrei_sys *gyrei_loop_sys(const gyre_loop *loop)
+{
+    return loop->env->sys;
+}
+
+/* A request (write, connect, file) is in flight. Each begin is paired with an end. */
+static inline void gyrei_request_begin(gyre_loop *loop)
+{
+    loop->alive++;
+}
+
+static inline void gyrei_request_end(gyre_loop *loop)
+{
+    GYRE_ASSERT(loop->alive > 0);
+    loop->alive--;
+}
+
+#endif
