@@ -3,5 +3,5 @@
 set -e
 cmake --preset tsan --log-level=WARNING
 cmake --build --preset tsan -j "$(nproc)"
-# the tools' tests do not depend on the build and ran in `make check`, except these
+# the tests of the tree itself do not depend on the compiler and ran in `make check`
 ctest --preset tsan -j "$(nproc)" --no-tests=error -E '^tools[.](deps|apidoc|format|setup)$'
