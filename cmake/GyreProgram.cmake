@@ -5,7 +5,9 @@ if(gyre_program_sources)
   set_target_properties(gyre_program PROPERTIES
     OUTPUT_NAME gyre
     RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
-  target_compile_definitions(gyre_program PRIVATE GYRE_PROGRAM_VERSION="${PROJECT_VERSION}")
+  if(GYRE_HTTP)
+    target_compile_definitions(gyre_program PRIVATE GYRE_HAVE_HTTP=1)
+  endif()
   target_link_libraries(gyre_program PRIVATE gyre_flags gyre::static)
 endif()
 
