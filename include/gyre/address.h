@@ -28,7 +28,8 @@ typedef struct gyre_address {
 #define GYRE_ADDRESS_TEXT_MAX 128
 
 /*
- * Reads a numeric IPv4 or IPv6 address; names are not looked up. "::1", "[::1]" and "fe80::1%eth0" are understood.
+ * Reads a numeric IPv4 or IPv6 address; names are not looked up. "::1", "[::1]" and "fe80::1%eth0"
+ * are understood.
  *
  * Params: host: a text; NULL means the IPv4 loopback. port: in host order.
  * Owns:   `address` is filled in.
@@ -42,7 +43,8 @@ GYRE_EXPORT int gyre_address_ip(gyre_address *address, const char *host, uint16_
 /*
  * Makes the address of a unix socket.
  *
- * Params: path: a text that fits sun_path (107 bytes on Linux); one that begins with '@' names an abstract socket.
+ * Params: path: a text that fits sun_path (107 bytes on Linux); one that begins with '@' names an
+ *         abstract socket.
  * Owns:   `address` is filled in.
  * Thread: any.
  * Phase:  none.
@@ -52,7 +54,8 @@ GYRE_EXPORT int gyre_address_ip(gyre_address *address, const char *host, uint16_
 GYRE_EXPORT int gyre_address_unix(gyre_address *address, const char *path);
 
 /*
- * Writes `address` as a text: "127.0.0.1:80", "[::1]:80", "unix:/run/x", "unix:@name", "unix:" for a nameless one.
+ * Writes `address` as a text: "127.0.0.1:80", "[::1]:80", "unix:/run/x", "unix:@name", "unix:" for
+ * a nameless one.
  *
  * Params: text: room for `text_max` bytes; GYRE_ADDRESS_TEXT_MAX is always enough.
  * Owns:   `text` is filled in and ends with a zero byte.

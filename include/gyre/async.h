@@ -1,8 +1,8 @@
 /*
  * From other threads into the loop: post (every function runs) and async (wake-ups that coalesce).
  *
- * Both go through a gyre_remote, a counted object that outlives the loop, so that a send that races a close is harmless and
- * says GYRE_EGONE. Neither locks nor allocates.
+ * Both go through a gyre_remote, a counted object that outlives the loop, so that a send that races
+ * a close is harmless and says GYRE_EGONE. Neither locks nor allocates.
  */
 #ifndef GYRE_ASYNC_H
 #define GYRE_ASYNC_H
@@ -19,8 +19,9 @@ typedef struct gyre_remote gyre_remote;
 typedef struct gyre_post_node gyre_post_node;
 
 /*
- * `status` is 0, or GYRE_ECANCELED when the loop was closed before it ran the node (then the loop must not be used).
- * The node is the caller's again and may be freed or posted anew inside the callback.
+ * `status` is 0, or GYRE_ECANCELED when the loop was closed before it ran the node (then the loop
+ * must not be used). The node is the caller's again and may be freed or posted anew inside the
+ * callback.
  */
 typedef void (*gyre_post_cb)(gyre_post_node *node, int status);
 
@@ -115,7 +116,8 @@ GYRE_EXPORT int gyre_post(gyre_remote *remote, gyre_post_node *node, gyre_post_c
 GYRE_EXPORT int gyre_async_init(gyre_loop *loop, gyre_async *async, gyre_async_cb cb);
 
 /*
- * Has the async's callback called at least once after this call. Sends before the callback begins coalesce into one.
+ * Has the async's callback called at least once after this call. Sends before the callback begins
+ * coalesce into one.
  *
  * Params: remote: of an async.
  * Owns:   nothing.

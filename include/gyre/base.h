@@ -1,5 +1,6 @@
 /*
- * The small types that every other header speaks in: buffers, the allocator, log lines, assertions, the version.
+ * The small types that every other header speaks in: buffers, the allocator, log lines, assertions,
+ * the version.
  */
 #ifndef GYRE_BASE_H
 #define GYRE_BASE_H
@@ -21,13 +22,19 @@ extern "C" {
 #define GYRE_MILLISECOND UINT64_C(1000000)
 #define GYRE_SECOND UINT64_C(1000000000)
 
-/* The object that holds `member` at `pointer`: from a handle or request back to the struct of yours around it. */
+/*
+ * The object that holds `member` at `pointer`: from a handle or request back to the struct of yours
+ * around it.
+ */
 #define GYRE_CONTAINER_OF(pointer, type, member)                                                   \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 typedef struct gyre_loop gyre_loop;
 
-/* A run of bytes. Laid out as POSIX `struct iovec`, so that arrays of it go to the kernel as they are. */
+/*
+ * A run of bytes. Laid out as POSIX `struct iovec`, so that arrays of it go to the kernel as they
+ * are.
+ */
 typedef struct gyre_buf {
     char *base;
     size_t len;
@@ -35,8 +42,9 @@ typedef struct gyre_buf {
 
 /*
  * Where memory comes from. `resize(ctx, NULL, 0, n)` allocates, `resize(ctx, p, old, n)` moves, and
- * `resize(ctx, p, old, 0)` frees and returns NULL. NULL for n > 0 means out of memory. Called on the loop's thread only,
- * except for gyre_loop_remote's object, which the thread that drops the last reference frees.
+ * `resize(ctx, p, old, 0)` frees and returns NULL. NULL for n > 0 means out of memory. Called on
+ * the loop's thread only, except for gyre_loop_remote's object, which the thread that drops the
+ * last reference frees.
  */
 typedef struct gyre_allocator {
     void *(*resize)(void *ctx, void *pointer, size_t old_bytes, size_t new_bytes);
@@ -98,7 +106,10 @@ __attribute__((noreturn, cold))
 GYRE_EXPORT void
 gyre_assert_failed(const char *file, int line, const char *expression);
 
-/* A programmer's error: on in release builds too, because going on would corrupt what the user trusts. */
+/*
+ * A programmer's error: on in release builds too, because going on would corrupt what the user
+ * trusts.
+ */
 #define GYRE_ASSERT(expression)                                                                    \
     ((expression) ? (void)0 : gyre_assert_failed(__FILE__, __LINE__, #expression))
 

@@ -1,9 +1,9 @@
 /*
  * The one table of errors.
  *
- * Every operating error is a negative number with the same value and meaning on every system. The values that Linux
- * knows carry Linux's numbers; the library's own begin at -4000. Programmer errors are not in this table: they stop
- * the program in GYRE_ASSERT.
+ * Every operating error is a negative number with the same value and meaning on every system. The
+ * values that Linux knows carry Linux's numbers; the library's own begin at -4000. Programmer
+ * errors are not in this table: they stop the program in GYRE_ASSERT.
  */
 #ifndef GYRE_ERROR_H
 #define GYRE_ERROR_H

@@ -1,5 +1,6 @@
 /*
- * Files as operations: open, stat, read, close. On io_uring they go through the ring; elsewhere they are made inline on the loop.
+ * Files as operations: open, stat, read, close. On io_uring they go through the ring; elsewhere
+ * they are made inline on the loop.
  */
 #ifndef GYRE_FS_H
 #define GYRE_FS_H
@@ -60,12 +61,13 @@ struct gyre_fs_req {
 /*
  * Opens a file; req->result is its descriptor, close-on-exec.
  *
- * Params: directory: a descriptor or GYRE_FS_CWD. path: a text. flags: a set of gyre_fs_open_flags. mode: for a file that is created.
+ * Params: directory: a descriptor or GYRE_FS_CWD. path: a text. flags: a set of gyre_fs_open_flags.
+ *         mode: for a file that is created.
  * Owns:   the request and the path are the library's until `cb`; the descriptor is the caller's.
  * Thread: loop.
  * Phase:  `cb` runs in the poll or the pending phase.
- * Errors: GYRE_EINVAL, GYRE_ENOMEM here; in req->result GYRE_ENOENT, GYRE_EACCES, GYRE_ENOTDIR, GYRE_ELOOP, GYRE_EXDEV, GYRE_EMFILE,
- *         GYRE_ENFILE and what openat2(2) lists.
+ * Errors: GYRE_EINVAL, GYRE_ENOMEM here; in req->result GYRE_ENOENT, GYRE_EACCES, GYRE_ENOTDIR,
+ *         GYRE_ELOOP, GYRE_EXDEV, GYRE_EMFILE, GYRE_ENFILE and what openat2(2) lists.
  * Since:  0.1.
  */
 GYRE_EXPORT int gyre_fs_open(gyre_loop *loop, gyre_fs_req *req, int directory, const char *path,
@@ -90,20 +92,23 @@ GYRE_EXPORT int gyre_fs_stat_fd(gyre_loop *loop, gyre_fs_req *req, int fd, gyre_
  * Owns:   the request and the path are the library's until `cb`.
  * Thread: loop.
  * Phase:  `cb` runs in the poll or the pending phase.
- * Errors: GYRE_ENOMEM here; in req->result GYRE_ENOENT, GYRE_EACCES, GYRE_ENOTDIR, GYRE_ELOOP and what statx(2) lists.
+ * Errors: GYRE_ENOMEM here; in req->result GYRE_ENOENT, GYRE_EACCES, GYRE_ENOTDIR, GYRE_ELOOP and
+ *         what statx(2) lists.
  * Since:  0.1.
  */
 GYRE_EXPORT int gyre_fs_stat_path(gyre_loop *loop, gyre_fs_req *req, int directory,
                                   const char *path, gyre_fs_cb cb);
 
 /*
- * Reads up to `len` bytes at `offset`; req->result is the count, less only at the end of file, 0 past it.
+ * Reads up to `len` bytes at `offset`; req->result is the count, less only at the end of file, 0
+ * past it.
  *
  * Params: len: 1 to 1 GiB. offset: bytes from the beginning.
  * Owns:   the request and the bytes at `base` are the library's until `cb`.
  * Thread: loop.
  * Phase:  `cb` runs in the poll or the pending phase.
- * Errors: GYRE_EINVAL, GYRE_ENOMEM here; in req->result GYRE_EBADF, GYRE_EISDIR, GYRE_EIO, GYRE_ECANCELED.
+ * Errors: GYRE_EINVAL, GYRE_ENOMEM here; in req->result GYRE_EBADF, GYRE_EISDIR, GYRE_EIO,
+ *         GYRE_ECANCELED.
  * Since:  0.1.
  */
 GYRE_EXPORT int gyre_fs_read(gyre_loop *loop, gyre_fs_req *req, int fd, void *base, size_t len,
@@ -122,7 +127,8 @@ GYRE_EXPORT int gyre_fs_read(gyre_loop *loop, gyre_fs_req *req, int fd, void *ba
 GYRE_EXPORT int gyre_fs_close(gyre_loop *loop, gyre_fs_req *req, int fd, gyre_fs_cb cb);
 
 /*
- * Asks for a request to end early; its callback comes as always, with GYRE_ECANCELED or, if it was too late, the real result.
+ * Asks for a request to end early; its callback comes as always, with GYRE_ECANCELED or, if it was
+ * too late, the real result.
  *
  * Params: req: in flight.
  * Owns:   as before.

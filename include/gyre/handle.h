@@ -1,9 +1,9 @@
 /*
  * What all handles share: user data, a name, close, ref and unref.
  *
- * A handle is allocated by the caller and belongs to the library from its `*_init` until its close callback. Every
- * handle type begins with this struct: `&timer.handle` and `&tcp.handle` are how a handle is passed to the functions here.
- * All fields but `data` are private.
+ * A handle is allocated by the caller and belongs to the library from its `*_init` until its close
+ * callback. Every handle type begins with this struct: `&timer.handle` and `&tcp.handle` are how a
+ * handle is passed to the functions here. All fields but `data` are private.
  */
 #ifndef GYRE_HANDLE_H
 #define GYRE_HANDLE_H
@@ -44,14 +44,17 @@ struct gyre_handle {
 };
 
 /*
- * Closes `handle`: stops it, cancels its operations, and calls `cb` when nothing refers to it any more.
+ * Closes `handle`: stops it, cancels its operations, and calls `cb` when nothing refers to it any
+ * more.
  *
- * Pending requests (writes, connect) get their callbacks with GYRE_ECANCELED before `cb`; a read callback is not called again.
+ * Pending requests (writes, connect) get their callbacks with GYRE_ECANCELED before `cb`; a read
+ * callback is not called again.
  *
  * Params: cb: may be NULL.
  * Owns:   the handle's memory stays the library's until `cb`.
  * Thread: loop.
- * Phase:  `cb` runs in the close phase, of this turn at the earliest, in the order in which handles became idle.
+ * Phase:  `cb` runs in the close phase, of this turn at the earliest, in the order in which handles
+ *         became idle.
  * Errors: none; closing twice is a programmer's error.
  * Since:  0.1.
  */
@@ -94,7 +97,8 @@ GYRE_EXPORT void gyre_unref(gyre_handle *handle);
 GYRE_EXPORT int gyre_has_ref(const gyre_handle *handle);
 
 /*
- * Says whether `handle` is doing something: a started timer, hook, watcher; a stream that reads, listens, connects or writes.
+ * Says whether `handle` is doing something: a started timer, hook, watcher; a stream that reads,
+ * listens, connects or writes.
  *
  * Params: handle: initialised.
  * Owns:   nothing.

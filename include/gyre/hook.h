@@ -1,7 +1,8 @@
 /*
  * Hooks: callbacks of a phase, run once each turn while started, the first started first.
  *
- * Idle hooks keep the loop from sleeping. Prepare hooks run just before the loop polls, check hooks just after.
+ * Idle hooks keep the loop from sleeping. Prepare hooks run just before the loop polls, check hooks
+ * just after.
  */
 #ifndef GYRE_HOOK_H
 #define GYRE_HOOK_H

@@ -1,8 +1,9 @@
 /*
  * The loop: one thread that waits in the kernel and dispatches what is ready to callbacks.
  *
- * A turn goes round these phases: pending, idle, prepare, poll, check, close, timers. gyre_loop_run says where a turn begins in each
- * mode. A loop belongs to the thread of its first turn; every function here is for that thread unless it says otherwise.
+ * A turn goes round these phases: pending, idle, prepare, poll, check, close, timers. gyre_loop_run
+ * says where a turn begins in each mode. A loop belongs to the thread of its first turn; every
+ * function here is for that thread unless it says otherwise.
  */
 #ifndef GYRE_LOOP_H
 #define GYRE_LOOP_H
@@ -35,8 +36,8 @@ typedef enum gyre_phase {
  */
 typedef struct gyre_loop_options {
     size_t size;
-    const char *
-        backend; /* "auto" (default), "uring", "epoll", "poll"; the variable GYRE_BACKEND overrides it */
+    /* "auto" (default), "uring", "epoll", "poll"; the variable GYRE_BACKEND overrides it */
+    const char *backend;
     const gyre_allocator *allocator; /* default: realloc and free */
     gyre_log_cb log;                 /* default: standard error */
     void *log_ctx;
@@ -70,8 +71,9 @@ typedef void (*gyre_walk_cb)(gyre_handle *handle, void *ctx);
  * Owns:   the loop is the library's object; give it back with gyre_loop_close.
  * Thread: any.
  * Phase:  none.
- * Errors: GYRE_EINVAL (an option out of range, an unknown backend), GYRE_ENOMEM, GYRE_EMFILE, GYRE_ENFILE; with
- *         GYRE_BACKEND_STRICT=1 also what the kernel says when it refuses the backend: GYRE_EPERM, GYRE_ENOSYS.
+ * Errors: GYRE_EINVAL (an option out of range, an unknown backend), GYRE_ENOMEM, GYRE_EMFILE,
+ *         GYRE_ENFILE; with GYRE_BACKEND_STRICT=1 also what the kernel says when it refuses the
+ *         backend: GYRE_EPERM, GYRE_ENOSYS.
  * Since:  0.1.
  */
 GYRE_EXPORT int gyre_loop_init(gyre_loop **loop, const gyre_loop_options *options);
@@ -83,15 +85,18 @@ GYRE_EXPORT int gyre_loop_init(gyre_loop **loop, const gyre_loop_options *option
  * Owns:   the loop is gone if 0 is returned.
  * Thread: loop.
  * Phase:  none.
- * Errors: GYRE_EBUSY while handles are open, requests are in flight, or deferred work waits; then nothing happened.
+ * Errors: GYRE_EBUSY while handles are open, requests are in flight, or deferred work waits; then
+ *         nothing happened.
  * Since:  0.1.
  */
 GYRE_EXPORT int gyre_loop_close(gyre_loop *loop);
 
 /*
- * Cancels every operation, closes every handle that is open, runs the loop until all callbacks were called, and frees it.
+ * Cancels every operation, closes every handle that is open, runs the loop until all callbacks were
+ * called, and frees it.
  *
- * Params: loop: not inside a callback of it. timeout_ns: how long callbacks that start new work may keep it going.
+ * Params: loop: not inside a callback of it. timeout_ns: how long callbacks that start new work may
+ *         keep it going.
  * Owns:   the loop is gone if 0 is returned.
  * Thread: loop.
  * Phase:  callbacks run in their phases.
@@ -103,17 +108,18 @@ GYRE_EXPORT int gyre_loop_shutdown(gyre_loop *loop, uint64_t timeout_ns);
 /*
  * Runs the loop.
  *
- * DEFAULT: due timers run once, then turns (pending, idle, prepare, poll, check, close, timers) until nothing is alive or
- * gyre_loop_stop was called. ONCE: one turn, which sleeps until an operation, a post or the nearest timer; a lone timer is
- * waited for and run in this call. NOWAIT: one turn that does not sleep. A turn may be run from inside a callback (ONCE or
- * NOWAIT); it finishes the phase that it interrupts.
+ * DEFAULT: due timers run once, then turns (pending, idle, prepare, poll, check, close, timers)
+ * until nothing is alive or gyre_loop_stop was called. ONCE: one turn, which sleeps until an
+ * operation, a post or the nearest timer; a lone timer is waited for and run in this call. NOWAIT:
+ * one turn that does not sleep. A turn may be run from inside a callback (ONCE or NOWAIT); it
+ * finishes the phase that it interrupts.
  *
  * Params: mode: one of gyre_run_mode.
  * Owns:   nothing.
  * Thread: loop; the first call makes the calling thread the loop's.
  * Phase:  all.
- * Errors: GYRE_EINVAL for an unknown mode; what the kernel answers when waiting itself fails for good (GYRE_EBADF, GYRE_ENOMEM).
- *         Otherwise 1 if something is still alive, 0 if not.
+ * Errors: GYRE_EINVAL for an unknown mode; what the kernel answers when waiting itself fails for
+ *         good (GYRE_EBADF, GYRE_ENOMEM). Otherwise 1 if something is still alive, 0 if not.
  * Since:  0.1.
  */
 GYRE_EXPORT int gyre_loop_run(gyre_loop *loop, gyre_run_mode mode);
@@ -131,7 +137,8 @@ GYRE_EXPORT int gyre_loop_run(gyre_loop *loop, gyre_run_mode mode);
 GYRE_EXPORT int64_t gyre_loop_tick(gyre_loop *loop);
 
 /*
- * Runs at most `max` turns that may sleep; stops early when nothing is alive or gyre_loop_stop was called.
+ * Runs at most `max` turns that may sleep; stops early when nothing is alive or gyre_loop_stop was
+ * called.
  *
  * Params: max: 0 runs none.
  * Owns:   nothing.
@@ -143,8 +150,9 @@ GYRE_EXPORT int64_t gyre_loop_tick(gyre_loop *loop);
 GYRE_EXPORT int64_t gyre_loop_run_turns(gyre_loop *loop, uint64_t max);
 
 /*
- * Runs at most one callback: the next one that a turn without sleeping would run, going through as many phases as it takes, a
- * whole round of them at most. The turn goes on with the next call. For debuggers and teaching.
+ * Runs at most one callback: the next one that a turn without sleeping would run, going through as
+ * many phases as it takes, a whole round of them at most. The turn goes on with the next call. For
+ * debuggers and teaching.
  *
  * Params: loop: open.
  * Owns:   nothing.
@@ -156,7 +164,8 @@ GYRE_EXPORT int64_t gyre_loop_run_turns(gyre_loop *loop, uint64_t max);
 GYRE_EXPORT int gyre_loop_step(gyre_loop *loop);
 
 /*
- * Ends the present gyre_loop_run after this turn; called before a run, it ends that run before its first turn.
+ * Ends the present gyre_loop_run after this turn; called before a run, it ends that run before its
+ * first turn.
  *
  * Params: loop: open. From other threads: gyre_post a function that calls it.
  * Owns:   nothing.
@@ -168,8 +177,8 @@ GYRE_EXPORT int gyre_loop_step(gyre_loop *loop);
 GYRE_EXPORT void gyre_loop_stop(gyre_loop *loop);
 
 /*
- * Says whether something keeps the loop alive: an active and ref'd handle, a request in flight, a closing handle, deferred or
- * posted work, a hold.
+ * Says whether something keeps the loop alive: an active and ref'd handle, a request in flight, a
+ * closing handle, deferred or posted work, a hold.
  *
  * Params: loop: open.
  * Owns:   nothing.
@@ -229,7 +238,8 @@ GYRE_EXPORT uint64_t gyre_loop_handle_count(const gyre_loop *loop);
 GYRE_EXPORT void gyre_loop_walk(gyre_loop *loop, gyre_walk_cb cb, void *ctx);
 
 /*
- * The loop's time: the monotonic clock in nanoseconds, read once when a turn's poll returns and before timers are looked at.
+ * The loop's time: the monotonic clock in nanoseconds, read once when a turn's poll returns and
+ * before timers are looked at.
  *
  * Params: loop: open.
  * Owns:   nothing.
@@ -253,7 +263,8 @@ GYRE_EXPORT uint64_t gyre_loop_now_ns(const gyre_loop *loop);
 GYRE_EXPORT void gyre_loop_update_now(gyre_loop *loop);
 
 /*
- * The wall clock, in nanoseconds since 1970-01-01 UTC, through the loop's environment (so that a simulated one is simulated).
+ * The wall clock, in nanoseconds since 1970-01-01 UTC, through the loop's environment (so that a
+ * simulated one is simulated).
  *
  * Params: loop: open.
  * Owns:   nothing.
@@ -301,8 +312,9 @@ GYRE_EXPORT gyre_phase gyre_loop_phase(const gyre_loop *loop);
 GYRE_EXPORT const char *gyre_phase_name(gyre_phase phase);
 
 /*
- * A descriptor that polls readable when the loop has something to do, to embed it in another loop. Before that loop sleeps call
- * gyre_loop_embed_prepare and let it sleep no longer than gyre_loop_timeout_ns; when it wakes, run a NOWAIT turn.
+ * A descriptor that polls readable when the loop has something to do, to embed it in another loop.
+ * Before that loop sleeps call gyre_loop_embed_prepare and let it sleep no longer than
+ * gyre_loop_timeout_ns; when it wakes, run a NOWAIT turn.
  *
  * Params: loop: open.
  * Owns:   the descriptor is the loop's.
@@ -314,7 +326,8 @@ GYRE_EXPORT const char *gyre_phase_name(gyre_phase phase);
 GYRE_EXPORT int gyre_loop_fd(gyre_loop *loop);
 
 /*
- * How long a host loop may sleep: 0 while anything is runnable, posted, idle or closing, UINT64_MAX without timers.
+ * How long a host loop may sleep: 0 while anything is runnable, posted, idle or closing, UINT64_MAX
+ * without timers.
  *
  * Params: loop: open.
  * Owns:   nothing.
@@ -326,7 +339,8 @@ GYRE_EXPORT int gyre_loop_fd(gyre_loop *loop);
 GYRE_EXPORT uint64_t gyre_loop_timeout_ns(gyre_loop *loop);
 
 /*
- * Hands everything submitted to the kernel, so that gyre_loop_fd will wake for it. For a host loop, before it sleeps.
+ * Hands everything submitted to the kernel, so that gyre_loop_fd will wake for it. For a host loop,
+ * before it sleeps.
  *
  * Params: loop: open.
  * Owns:   nothing.
@@ -338,7 +352,8 @@ GYRE_EXPORT uint64_t gyre_loop_timeout_ns(gyre_loop *loop);
 GYRE_EXPORT int gyre_loop_embed_prepare(gyre_loop *loop);
 
 /*
- * Runs `cb(deferred)` on this loop in the pending phase of the next turn, or right after this turn's poll.
+ * Runs `cb(deferred)` on this loop in the pending phase of the next turn, or right after this
+ * turn's poll.
  *
  * Params: deferred: not waiting at present.
  * Owns:   its memory is the library's until `cb` begins.
@@ -362,8 +377,9 @@ GYRE_EXPORT void gyre_defer(gyre_loop *loop, gyre_deferred *deferred, gyre_defer
 GYRE_EXPORT int gyre_defer_cancel(gyre_deferred *deferred);
 
 /*
- * Makes the loop usable in a child after fork, on kernel objects of its own. What was in flight ends with GYRE_ECANCELED there;
- * descriptors are shared with the parent, as fork has it. Any other call but gyre_loop_close in a child asserts before this one.
+ * Makes the loop usable in a child after fork, on kernel objects of its own. What was in flight
+ * ends with GYRE_ECANCELED there; descriptors are shared with the parent, as fork has it. Any other
+ * call but gyre_loop_close in a child asserts before this one.
  *
  * Params: loop: inherited through fork.
  * Owns:   nothing.

@@ -1,5 +1,6 @@
 /*
- * One operation given to the kernel. It stands inside handles and requests so that submitting never allocates.
+ * One operation given to the kernel. It stands inside handles and requests so that submitting never
+ * allocates.
  *
  * Everything here is private to the library; src/core/op.h says what it means.
  */

@@ -1,7 +1,8 @@
 /*
  * Watchers of foreign descriptors: ones that another library or the caller reads and writes.
  *
- * Level-triggered on every backend. The descriptor stays its owner's, who may close it at any moment after gyre_poll_stop.
+ * Level-triggered on every backend. The descriptor stays its owner's, who may close it at any
+ * moment after gyre_poll_stop.
  */
 #ifndef GYRE_POLL_H
 #define GYRE_POLL_H
@@ -15,7 +16,10 @@ extern "C" {
 
 typedef struct gyre_poll gyre_poll;
 
-/* `status` is 0 and `events` a set of GYRE_POLL_*, or a GYRE_E* and 0, after which the watcher is stopped. */
+/*
+ * `status` is 0 and `events` a set of GYRE_POLL_*, or a GYRE_E* and 0, after which the watcher is
+ * stopped.
+ */
 typedef void (*gyre_poll_cb)(gyre_poll *poll, int status, uint32_t events);
 
 enum gyre_poll_events {
@@ -42,18 +46,19 @@ struct gyre_poll {
  * Makes `poll` a watcher of `fd`, not started. The descriptor's flags are left alone.
  *
  * Params: fd: open, of a kind that can be polled; one watcher a descriptor and loop.
- * Owns:   the watcher's memory is the library's until its close callback; the descriptor stays the caller's.
+ * Owns:   the watcher's memory is the library's until its close callback; the descriptor stays the
+ *         caller's.
  * Thread: loop.
  * Phase:  any.
- * Errors: GYRE_EBADF, GYRE_EPERM for a regular file or directory, GYRE_EEXIST when the loop watches fd already, GYRE_ENOMEM,
- *         GYRE_ENOSPC (fs.epoll.max_user_watches).
+ * Errors: GYRE_EBADF, GYRE_EPERM for a regular file or directory, GYRE_EEXIST when the loop watches
+ *         fd already, GYRE_ENOMEM, GYRE_ENOSPC (fs.epoll.max_user_watches).
  * Since:  0.1.
  */
 GYRE_EXPORT int gyre_poll_init(gyre_loop *loop, gyre_poll *poll, int fd);
 
 /*
- * Calls `cb` each turn while any of `events` holds. On a started watcher it changes the set and the callback; several changes in
- * a turn cost one system call at most.
+ * Calls `cb` each turn while any of `events` holds. On a started watcher it changes the set and the
+ * callback; several changes in a turn cost one system call at most.
  *
  * Params: events: a set of GYRE_POLL_*, not empty. cb: not NULL.
  * Owns:   nothing.

@@ -1,8 +1,9 @@
 /*
  * Signal watchers: a signal may have several watchers, on several loops; each of them is called.
  *
- * The first watcher of a signal installs a handler for the process, the last one to stop restores what was there. Signals of one
- * number that arrive before a callback begins coalesce, as POSIX lets the kernel do.
+ * The first watcher of a signal installs a handler for the process, the last one to stop restores
+ * what was there. Signals of one number that arrive before a callback begins coalesce, as POSIX
+ * lets the kernel do.
  */
 #ifndef GYRE_SIGNAL_H
 #define GYRE_SIGNAL_H
@@ -42,7 +43,8 @@ GYRE_EXPORT int gyre_signal_init(gyre_loop *loop, gyre_signal *watcher);
 /*
  * Calls `cb` on the loop after each arrival of `signum`.
  *
- * Params: signum: 1 to 64, not SIGKILL or SIGSTOP. cb: not NULL. A started watcher is moved to the new signal.
+ * Params: signum: 1 to 64, not SIGKILL or SIGSTOP. cb: not NULL. A started watcher is moved to the
+ *         new signal.
  * Owns:   nothing.
  * Thread: loop.
  * Phase:  `cb` runs in the pending phase, or right after poll.

@@ -1,8 +1,10 @@
 /*
- * Streams: what TCP and unix sockets share. Listen, accept, read, write, shutdown, deadlines, budgets.
+ * Streams: what TCP and unix sockets share. Listen, accept, read, write, shutdown, deadlines,
+ * budgets.
  *
- * The one law of asynchrony: a call that returns < 0 will never call back; a call that returns 0 calls back exactly once, from the
- * loop, never from inside the call; the close callback comes after every other callback of the handle.
+ * The one law of asynchrony: a call that returns < 0 will never call back; a call that returns 0
+ * calls back exactly once, from the loop, never from inside the call; the close callback comes
+ * after every other callback of the handle.
  */
 #ifndef GYRE_STREAM_H
 #define GYRE_STREAM_H
@@ -22,15 +24,17 @@ typedef struct gyre_connect_req gyre_connect_req;
 struct gyrei_stream_extra;
 
 /*
- * `nread` > 0: so many bytes at buf->base, valid until the callback returns (gyre_buf_keep keeps them). GYRE_EOF: the peer
- * finished, nothing more will come. Any other negative number: the stream is broken or its idle deadline passed
- * (GYRE_ETIMEDOUT). After a negative number reading is stopped; the stream is still the user's to close. `buf` is NULL then.
+ * `nread` > 0: so many bytes at buf->base, valid until the callback returns (gyre_buf_keep keeps
+ * them). GYRE_EOF: the peer finished, nothing more will come. Any other negative number: the stream
+ * is broken or its idle deadline passed (GYRE_ETIMEDOUT). After a negative number reading is
+ * stopped; the stream is still the user's to close. `buf` is NULL then.
  */
 typedef void (*gyre_read_cb)(gyre_stream *stream, int64_t nread, const gyre_buf *buf);
 
 /*
- * `status` 0: a connection waits; take it with gyre_accept. GYRE_EMFILE, GYRE_ENFILE, GYRE_ENOBUFS or GYRE_ENOMEM: accepting is
- * paused for want of descriptors or memory, and resumes by itself (then status 0 again). Other errors concern one connection.
+ * `status` 0: a connection waits; take it with gyre_accept. GYRE_EMFILE, GYRE_ENFILE, GYRE_ENOBUFS
+ * or GYRE_ENOMEM: accepting is paused for want of descriptors or memory, and resumes by itself
+ * (then status 0 again). Other errors concern one connection.
  */
 typedef void (*gyre_listen_cb)(gyre_stream *listener, int status);
 
@@ -38,8 +42,8 @@ typedef void (*gyre_write_cb)(gyre_write_req *req, int status);
 typedef void (*gyre_connect_cb)(gyre_connect_req *req, int status);
 
 /*
- * `status` 0: the queued bytes, which had passed the high mark, are down to the low mark. A GYRE_E*: a write without a callback
- * of its own (gyre_write_copy) failed.
+ * `status` 0: the queued bytes, which had passed the high mark, are down to the low mark. A
+ * GYRE_E*: a write without a callback of its own (gyre_write_copy) failed.
  */
 typedef void (*gyre_drain_cb)(gyre_stream *stream, int status);
 
@@ -48,8 +52,8 @@ typedef void (*gyre_drain_cb)(gyre_stream *stream, int status);
 
 struct gyre_write_req {
     void *data; /* the user's */
-    gyre_task
-        task; /* its link is the write queue's until the request is done, then the pending queue's */
+    /* its link is the write queue's until the request is done, then the pending queue's */
+    gyre_task task;
     gyre_stream *stream;
     gyre_write_cb cb;
     gyre_buf *bufs;
@@ -91,7 +95,8 @@ struct gyre_stream {
 };
 
 /*
- * Begins to accept connections on a bound stream. Listening again on a listener changes its callback.
+ * Begins to accept connections on a bound stream. Listening again on a listener changes its
+ * callback.
  *
  * Params: backlog: 1..; 0 takes the system's largest. cb: not NULL.
  * Owns:   nothing.
@@ -103,22 +108,26 @@ struct gyre_stream {
 GYRE_EXPORT int gyre_listen(gyre_stream *listener, int backlog, gyre_listen_cb cb);
 
 /*
- * Takes a waiting connection and makes `client` of it: a stream of the listener's kind and loop, initialised here.
+ * Takes a waiting connection and makes `client` of it: a stream of the listener's kind and loop,
+ * initialised here.
  *
- * A connection that is not taken in the callback waits; the listener takes no further ones from the kernel meanwhile. Later calls, from
- * anywhere on the loop, take it.
+ * A connection that is not taken in the callback waits; the listener takes no further ones from the
+ * kernel meanwhile. Later calls, from anywhere on the loop, take it.
  *
  * Params: client: memory of the caller's that holds no open handle: &tcp.stream or &pipe.stream.
- * Owns:   on success the client's memory is the library's until its close callback; on error it is the caller's as before.
+ * Owns:   on success the client's memory is the library's until its close callback; on error it is
+ *         the caller's as before.
  * Thread: loop.
  * Phase:  any.
- * Errors: GYRE_EAGAIN when none waits; GYRE_EINVAL when not listening; GYRE_ENOMEM: the connection is closed.
+ * Errors: GYRE_EAGAIN when none waits; GYRE_EINVAL when not listening; GYRE_ENOMEM: the connection
+ *         is closed.
  * Since:  0.1.
  */
 GYRE_EXPORT int gyre_accept(gyre_stream *listener, gyre_stream *client);
 
 /*
- * Begins to read: `cb` is called with whatever arrives. On a stream that reads already it changes the callback.
+ * Begins to read: `cb` is called with whatever arrives. On a stream that reads already it changes
+ * the callback.
  *
  * Params: cb: not NULL.
  * Owns:   nothing; the buffers are the loop's, and an idle stream holds none.
@@ -130,7 +139,8 @@ GYRE_EXPORT int gyre_accept(gyre_stream *listener, gyre_stream *client);
 GYRE_EXPORT int gyre_read_start(gyre_stream *stream, gyre_read_cb cb);
 
 /*
- * Stops reading: no callback comes until gyre_read_start. Bytes that arrive meanwhile are not lost; the peer is slowed by its window.
+ * Stops reading: no callback comes until gyre_read_start. Bytes that arrive meanwhile are not lost;
+ * the peer is slowed by its window.
  *
  * Params: stream: initialised; stopping twice does nothing.
  * Owns:   nothing.
@@ -148,7 +158,8 @@ GYRE_EXPORT void gyre_read_stop(gyre_stream *stream);
  * Owns:   the bytes are the caller's until gyre_buf_release.
  * Thread: loop.
  * Phase:  inside a read callback.
- * Errors: GYRE_ENOBUFS when the loop's budget (read_keep_max) is spent: copy the bytes then; GYRE_EINVAL outside a read callback.
+ * Errors: GYRE_ENOBUFS when the loop's budget (read_keep_max) is spent: copy the bytes then;
+ *         GYRE_EINVAL outside a read callback.
  * Since:  0.1.
  */
 GYRE_EXPORT int gyre_buf_keep(gyre_stream *stream, const gyre_buf *buf);
@@ -168,24 +179,27 @@ GYRE_EXPORT void gyre_buf_release(gyre_loop *loop, const void *base);
 /*
  * Writes all bytes of `bufs` in order after what was written before, and then calls `cb` once.
  *
- * Writes made inside a callback are sent together when it returns, others before the loop next waits.
+ * Writes made inside a callback are sent together when it returns, others before the loop next
+ * waits.
  *
- * Params: req: not in use; set req->data as you like. bufs, buf_count: any number of buffers, of any length; none is allowed. cb: may be
- *         NULL.
- * Owns:   the bytes, the request and, for more than GYRE_WRITE_INLINE_BUFS buffers, the array (which is changed) are the
- *         library's until `cb`.
+ * Params: req: not in use; set req->data as you like. bufs, buf_count: any number of buffers, of
+ *         any length; none is allowed. cb: may be NULL.
+ * Owns:   the bytes, the request and, for more than GYRE_WRITE_INLINE_BUFS buffers, the array
+ *         (which is changed) are the library's until `cb`.
  * Thread: loop.
- * Phase:  `cb` runs in the poll or the pending phase, with 0, the socket's error (GYRE_EPIPE, GYRE_ECONNRESET, ...), GYRE_ETIMEDOUT at
- *         the write deadline, or GYRE_ECANCELED when the stream was closed.
- * Errors: GYRE_ENOBUFS past the hard cap, GYRE_ENOTCONN, GYRE_ESHUTDOWN after gyre_shutdown, GYRE_EPIPE or what broke the stream,
- *         GYRE_EINVAL (closing).
+ * Phase:  `cb` runs in the poll or the pending phase, with 0, the socket's error (GYRE_EPIPE,
+ *         GYRE_ECONNRESET, ...), GYRE_ETIMEDOUT at the write deadline, or GYRE_ECANCELED when the
+ *         stream was closed.
+ * Errors: GYRE_ENOBUFS past the hard cap, GYRE_ENOTCONN, GYRE_ESHUTDOWN after gyre_shutdown,
+ *         GYRE_EPIPE or what broke the stream, GYRE_EINVAL (closing).
  * Since:  0.1.
  */
 GYRE_EXPORT int gyre_write(gyre_stream *stream, gyre_write_req *req, const gyre_buf *bufs,
                            uint32_t buf_count, gyre_write_cb cb);
 
 /*
- * Writes a copy of the bytes; there is no callback. A later failure comes to the drain callback and to the next write.
+ * Writes a copy of the bytes; there is no callback. A later failure comes to the drain callback and
+ * to the next write.
  *
  * Params: base, len: any bytes.
  * Owns:   the bytes are the caller's again at return.
@@ -203,7 +217,8 @@ GYRE_EXPORT int gyre_write_copy(gyre_stream *stream, const void *base, size_t le
  * Owns:   the bytes are the caller's at return.
  * Thread: loop.
  * Phase:  any.
- * Errors: GYRE_EAGAIN when nothing could be sent now, and those of gyre_write; otherwise the number of bytes sent.
+ * Errors: GYRE_EAGAIN when nothing could be sent now, and those of gyre_write; otherwise the number
+ *         of bytes sent.
  * Since:  0.1.
  */
 GYRE_EXPORT int64_t gyre_try_write(gyre_stream *stream, const gyre_buf *bufs, uint32_t buf_count);
@@ -221,7 +236,8 @@ GYRE_EXPORT int64_t gyre_try_write(gyre_stream *stream, const gyre_buf *bufs, ui
 GYRE_EXPORT int gyre_shutdown(gyre_stream *stream, gyre_write_req *req, gyre_write_cb cb);
 
 /*
- * Closes a TCP connection with a reset (RST) and not a FIN: unsent bytes are dropped. On other streams it is gyre_close.
+ * Closes a TCP connection with a reset (RST) and not a FIN: unsent bytes are dropped. On other
+ * streams it is gyre_close.
  *
  * Params: cb: may be NULL.
  * Owns:   as gyre_close.
@@ -247,8 +263,9 @@ GYRE_EXPORT uint64_t gyre_queued_bytes(const gyre_stream *stream);
 /*
  * Sets the byte budget of the write queue.
  *
- * Params: low_bytes, high_bytes: `cb` is called when the queue, once above high, is down to low; low <= high. queued_bytes_max: the hard
- *         cap, 0 for the loop's default; one write larger than the cap is taken only by an empty queue. cb: may be NULL.
+ * Params: low_bytes, high_bytes: `cb` is called when the queue, once above high, is down to low;
+ *         low <= high. queued_bytes_max: the hard cap, 0 for the loop's default; one write larger
+ *         than the cap is taken only by an empty queue. cb: may be NULL.
  * Owns:   nothing.
  * Thread: loop.
  * Phase:  `cb` runs in the poll or the pending phase.
@@ -259,9 +276,10 @@ GYRE_EXPORT int gyre_stream_set_budget(gyre_stream *stream, uint32_t low_bytes, 
                                        uint32_t queued_bytes_max, gyre_drain_cb cb);
 
 /*
- * Sets deadlines that cost nothing per operation. Idle: while the stream reads and for so long nothing is received and nothing
- * sent, the read callback gets GYRE_ETIMEDOUT. Write: queued bytes make no progress for so long: every queued write ends
- * with GYRE_ETIMEDOUT and the stream is broken.
+ * Sets deadlines that cost nothing per operation. Idle: while the stream reads and for so long
+ * nothing is received and nothing sent, the read callback gets GYRE_ETIMEDOUT. Write: queued bytes
+ * make no progress for so long: every queued write ends with GYRE_ETIMEDOUT and the stream is
+ * broken.
  *
  * Params: idle_ns, write_ns: 0 for none.
  * Owns:   nothing.

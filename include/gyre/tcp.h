@@ -24,7 +24,8 @@ enum gyre_tcp_bind_flags {
 };
 
 /*
- * Makes `tcp` a stream of `loop` without a socket; bind, connect or open gives it one. TCP_NODELAY is on unless turned off.
+ * Makes `tcp` a stream of `loop` without a socket; bind, connect or open gives it one. TCP_NODELAY
+ * is on unless turned off.
  *
  * Params: tcp: the caller's memory.
  * Owns:   the memory is the library's until the close callback.
@@ -36,13 +37,15 @@ enum gyre_tcp_bind_flags {
 GYRE_EXPORT int gyre_tcp_init(gyre_loop *loop, gyre_tcp *tcp);
 
 /*
- * Adopts a socket: a connected one can be read and written, a bound one listened on. It is made non-blocking and close-on-exec.
+ * Adopts a socket: a connected one can be read and written, a bound one listened on. It is made
+ * non-blocking and close-on-exec.
  *
  * Params: fd: a TCP socket.
  * Owns:   on success the descriptor is the stream's; on error still the caller's.
  * Thread: loop.
  * Phase:  any.
- * Errors: GYRE_EBADF, GYRE_ENOTSOCK, GYRE_EINVAL (not a stream socket), GYRE_EBUSY (it has a socket), GYRE_ENOMEM.
+ * Errors: GYRE_EBADF, GYRE_ENOTSOCK, GYRE_EINVAL (not a stream socket), GYRE_EBUSY (it has a
+ *         socket), GYRE_ENOMEM.
  * Since:  0.1.
  */
 GYRE_EXPORT int gyre_tcp_open(gyre_tcp *tcp, int fd);
@@ -54,8 +57,8 @@ GYRE_EXPORT int gyre_tcp_open(gyre_tcp *tcp, int fd);
  * Owns:   nothing.
  * Thread: loop.
  * Phase:  any.
- * Errors: GYRE_EADDRINUSE, GYRE_EADDRNOTAVAIL, GYRE_EACCES, GYRE_EINVAL (bound already), GYRE_EAFNOSUPPORT, GYRE_EMFILE, GYRE_ENFILE,
- *         GYRE_ENOMEM.
+ * Errors: GYRE_EADDRINUSE, GYRE_EADDRNOTAVAIL, GYRE_EACCES, GYRE_EINVAL (bound already),
+ *         GYRE_EAFNOSUPPORT, GYRE_EMFILE, GYRE_ENFILE, GYRE_ENOMEM.
  * Since:  0.1.
  */
 GYRE_EXPORT int gyre_tcp_bind(gyre_tcp *tcp, const gyre_address *address, uint32_t flags);
@@ -66,16 +69,19 @@ GYRE_EXPORT int gyre_tcp_bind(gyre_tcp *tcp, const gyre_address *address, uint32
  * Params: req: not in use. timeout_ns: 0 for the system's own limit. cb: not NULL.
  * Owns:   the request is the library's until `cb`.
  * Thread: loop.
- * Phase:  `cb` runs in the poll, pending or timers phase with 0, GYRE_ECONNREFUSED, GYRE_ETIMEDOUT, GYRE_ENETUNREACH, GYRE_EHOSTUNREACH,
- *         GYRE_EADDRNOTAVAIL, or GYRE_ECANCELED when it was cancelled or closed.
- * Errors: GYRE_EINVAL, GYRE_EISCONN, GYRE_EALREADY, GYRE_EAFNOSUPPORT, GYRE_EMFILE, GYRE_ENFILE, GYRE_ENOMEM.
+ * Phase:  `cb` runs in the poll, pending or timers phase with 0, GYRE_ECONNREFUSED, GYRE_ETIMEDOUT,
+ *         GYRE_ENETUNREACH, GYRE_EHOSTUNREACH, GYRE_EADDRNOTAVAIL, or GYRE_ECANCELED when it was
+ *         cancelled or closed.
+ * Errors: GYRE_EINVAL, GYRE_EISCONN, GYRE_EALREADY, GYRE_EAFNOSUPPORT, GYRE_EMFILE, GYRE_ENFILE,
+ *         GYRE_ENOMEM.
  * Since:  0.1.
  */
 GYRE_EXPORT int gyre_tcp_connect(gyre_tcp *tcp, gyre_connect_req *req, const gyre_address *address,
                                  uint64_t timeout_ns, gyre_connect_cb cb);
 
 /*
- * Gives up a connect: its callback comes with GYRE_ECANCELED unless it had ended already. Works for TCP and unix sockets.
+ * Gives up a connect: its callback comes with GYRE_ECANCELED unless it had ended already. Works for
+ * TCP and unix sockets.
  *
  * Params: req: given to a connect.
  * Owns:   as before: the request is the library's until its callback.
@@ -101,7 +107,8 @@ GYRE_EXPORT int gyre_tcp_set_nodelay(gyre_tcp *tcp, int on);
 /*
  * Turns keep-alive probes on or off.
  *
- * Params: delay_s: seconds of silence before the first probe, 0 turns them off. interval_s, count: 0 for the system's defaults.
+ * Params: delay_s: seconds of silence before the first probe, 0 turns them off. interval_s, count:
+ *         0 for the system's defaults.
  * Owns:   nothing.
  * Thread: loop.
  * Phase:  any.

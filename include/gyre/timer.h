@@ -1,8 +1,10 @@
 /*
- * Timers: nanoseconds of the monotonic clock, never early, with slack, one-shot or at a steady rate.
+ * Timers: nanoseconds of the monotonic clock, never early, with slack, one-shot or at a steady
+ * rate.
  *
- * All timers due in a turn are collected first and then run in order of deadline (with slack: of the latest moment), then of
- * start. One started meanwhile waits for the next turn, even with 0; one stopped meanwhile does not run.
+ * All timers due in a turn are collected first and then run in order of deadline (with slack: of
+ * the latest moment), then of start. One started meanwhile waits for the next turn, even with 0;
+ * one stopped meanwhile does not run.
  */
 #ifndef GYRE_TIMER_H
 #define GYRE_TIMER_H
@@ -40,7 +42,8 @@ struct gyre_timer {
 };
 
 /*
- * Makes `timer` a timer of `loop`, not started. Room in the timer heap is reserved here, so that starting cannot fail.
+ * Makes `timer` a timer of `loop`, not started. Room in the timer heap is reserved here, so that
+ * starting cannot fail.
  *
  * Params: timer: the caller's memory.
  * Owns:   the timer's memory is the library's until its close callback.
@@ -52,13 +55,15 @@ struct gyre_timer {
 GYRE_EXPORT int gyre_timer_init(gyre_loop *loop, gyre_timer *timer);
 
 /*
- * Calls `cb` once `timeout_ns` nanoseconds have passed since the loop's time, and then each `repeat_ns` if that is not 0.
+ * Calls `cb` once `timeout_ns` nanoseconds have passed since the loop's time, and then each
+ * `repeat_ns` if that is not 0.
  *
- * A repeating timer keeps its rate: the n-th call is due at start + timeout + n * repeat however long callbacks take. After a
- * stall of several periods it runs once, gyre_timer_missed says how many periods were skipped, and the old grid goes on.
- * Starting a started timer starts it anew.
+ * A repeating timer keeps its rate: the n-th call is due at start + timeout + n * repeat however
+ * long callbacks take. After a stall of several periods it runs once, gyre_timer_missed says how
+ * many periods were skipped, and the old grid goes on. Starting a started timer starts it anew.
  *
- * Params: timeout_ns: 0 to UINT64_MAX (a sum past UINT64_MAX is taken as never); repeat_ns: 0 for one shot.
+ * Params: timeout_ns: 0 to UINT64_MAX (a sum past UINT64_MAX is taken as never); repeat_ns: 0 for
+ *         one shot.
  * Owns:   nothing.
  * Thread: loop.
  * Phase:  `cb` runs in the timers phase, never before the deadline by CLOCK_MONOTONIC.
@@ -69,7 +74,8 @@ GYRE_EXPORT void gyre_timer_start(gyre_timer *timer, uint64_t timeout_ns, uint64
                                   gyre_timer_cb cb);
 
 /*
- * As gyre_timer_start, with a first deadline given as a moment of the monotonic clock (gyre_loop_now_ns).
+ * As gyre_timer_start, with a first deadline given as a moment of the monotonic clock
+ * (gyre_loop_now_ns).
  *
  * Params: deadline_ns: a moment; one in the past is due at once. repeat_ns: 0 for one shot.
  * Owns:   nothing.
@@ -106,7 +112,8 @@ GYRE_EXPORT void gyre_timer_stop(gyre_timer *timer);
 GYRE_EXPORT int gyre_timer_again(gyre_timer *timer);
 
 /*
- * Allows the callback to come up to `slack_ns` late, so that the loop may join wake-ups. Counts from the next start or repeat.
+ * Allows the callback to come up to `slack_ns` late, so that the loop may join wake-ups. Counts
+ * from the next start or repeat.
  *
  * Params: slack_ns: 0 (the default) to UINT64_MAX.
  * Owns:   nothing.

@@ -1,5 +1,6 @@
 /*
- * The trace sink: a callback that sees the loop's every step. When none is set it costs one predicted branch.
+ * The trace sink: a callback that sees the loop's every step. When none is set it costs one
+ * predicted branch.
  */
 #ifndef GYRE_TRACE_H
 #define GYRE_TRACE_H

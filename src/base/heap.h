@@ -1,8 +1,9 @@
 /*
  * A 4-ary min-heap of timer nodes, ordered by (latest_ns, sequence).
  *
- * Keys stand beside the pointers in one array, so that sifting touches no node but to write its index. Room is reserved before nodes
- * are pushed, so that push cannot fail. A node knows its index: remove is O(log n) without a search.
+ * Keys stand beside the pointers in one array, so that sifting touches no node but to write its
+ * index. Room is reserved before nodes are pushed, so that push cannot fail. A node knows its
+ * index: remove is O(log n) without a search.
  */
 #ifndef GYREI_BASE_HEAP_H
 #define GYREI_BASE_HEAP_H

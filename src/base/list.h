@@ -1,5 +1,6 @@
 /*
- * Intrusive doubly linked list: a ring of gyre_link through a head. A link outside any list points to itself.
+ * Intrusive doubly linked list: a ring of gyre_link through a head. A link outside any list points
+ * to itself.
  *
  * Append, remove and move are O(1) and cannot fail. Knows nothing of what its nodes stand in.
  */

@@ -1,9 +1,10 @@
 /*
  * A table that turns pointers into numbers that cannot dangle: `generation:32 | slot:32`.
  *
- * A slot keeps its number until it is released; releasing it raises its generation, so that a number given to the kernel or to another
- * thread and coming back late finds nothing. The table grows by chunks that never move. Generation 0 and number 0 are never
- * given out. Not thread-safe: one loop, one thread.
+ * A slot keeps its number until it is released; releasing it raises its generation, so that a
+ * number given to the kernel or to another thread and coming back late finds nothing. The table
+ * grows by chunks that never move. Generation 0 and number 0 are never given out. Not thread-safe:
+ * one loop, one thread.
  */
 #ifndef GYREI_BASE_SLOTS_H
 #define GYREI_BASE_SLOTS_H

@@ -1,9 +1,10 @@
 /*
- * The seam to the kernel. Core owns it; src/backend and src/sim implement it, and backend/select.c picks.
+ * The seam to the kernel. Core owns it; src/backend and src/sim implement it, and backend/select.c
+ * picks.
  *
- * A backend knows operations and descriptors. It does not know timers, streams, phases or callbacks: it marks ops runnable with the functions
- * of op.h and never calls done(). All functions are called on the loop's thread; `open` may be called on another one, before the
- * first turn.
+ * A backend knows operations and descriptors. It does not know timers, streams, phases or
+ * callbacks: it marks ops runnable with the functions of op.h and never calls done(). All functions
+ * are called on the loop's thread; `open` may be called on another one, before the first turn.
  */
 #ifndef GYREI_CORE_BACKEND_H
 #define GYREI_CORE_BACKEND_H
@@ -16,7 +17,8 @@
 typedef struct gyrei_backend gyrei_backend; /* each implementation's own struct */
 
 typedef struct gyrei_backend_config {
-    int wake_fd; /* core's eventfd, which outlives the backend: when it is written to, wait returns. Edge-triggered if possible */
+    /* core's eventfd, which outlives the backend: a write to it ends a wait; edge-triggered */
+    int wake_fd;
     uint32_t ring_entries;
     uint32_t read_buffer_bytes;
     uint32_t read_buffers; /* 0: the backend's default */
@@ -26,62 +28,83 @@ typedef struct gyrei_backend_config {
 typedef struct gyrei_backend_ops {
     const char *name;
 
-    /* Probes and opens. An error says that this kernel cannot: the caller tries the next backend. */
+    /*
+     * Probes and opens. An error says that this kernel cannot: the caller tries the next backend.
+     */
     int (*open)(gyre_loop *loop, const gyrei_backend_config *config, gyrei_backend **backend);
 
-    /* Every op has finished. After a fork without `forked` it only frees memory and closes descriptors of this process. */
+    /*
+     * Every op has finished. After a fork without `forked` it only frees memory and closes
+     * descriptors of this process.
+     */
     void (*close)(gyrei_backend *backend);
 
     /* Called once, on the loop's thread, before its first submit, wait or forget. */
     int (*enable)(gyrei_backend *backend);
 
-    /* Reserves what submitting on `fd` will need, so that submit does not allocate. GYRE_ENOMEM. Idempotent per descriptor. */
+    /*
+     * Reserves what submitting on `fd` will need, so that submit does not allocate. GYRE_ENOMEM.
+     * Idempotent per descriptor.
+     */
     int (*attach)(gyrei_backend *backend, int fd);
 
     /*
-     * Forgets `fd` at once: its owner closes it next. No op is parked on it or in the kernel, except POLL ops, which were finished
-     * or cancelled before. What the kernel still reports for the old descriptor must not reach a new one of the same number.
+     * Forgets `fd` at once: its owner closes it next. No op is parked on it or in the kernel,
+     * except POLL ops, which were finished or cancelled before. What the kernel still reports for
+     * the old descriptor must not reach a new one of the same number.
      */
     void (*forget)(gyrei_backend *backend, int fd);
 
     /*
-     * Takes a QUEUED op: gyrei_op_parked, gyrei_op_in_kernel, gyrei_op_ready or gyrei_op_complete before it returns 0. GYRE_EAGAIN: no
-     * room now, core keeps it and offers it again before the next wait.
+     * Takes a QUEUED op: gyrei_op_parked, gyrei_op_in_kernel, gyrei_op_ready or gyrei_op_complete
+     * before it returns 0. GYRE_EAGAIN: no room now, core keeps it and offers it again before the
+     * next wait.
      */
     int (*submit)(gyrei_backend *backend, gyre_op *op);
 
     /*
-     * Cancels an op that is PARKED (take it out and gyrei_op_complete it with GYRE_ECANCELED at once) or IN_KERNEL (ask the kernel; the
-     * final result comes later). Core handles QUEUED and RUNNABLE itself.
+     * Cancels an op that is PARKED (take it out and gyrei_op_complete it with GYRE_ECANCELED at
+     * once) or IN_KERNEL (ask the kernel; the final result comes later). Core handles QUEUED and
+     * RUNNABLE itself.
      */
     void (*cancel)(gyrei_backend *backend, gyre_op *op);
 
     /*
-     * Readiness: makes the system call of an op marked with gyrei_op_ready, at dispatch. True: `result` is filled in; with
-     * GYREI_RESULT_MORE the op was parked again (gyrei_op_parked) before. False: it would block, and was parked again. NULL
-     * for completion backends.
+     * Readiness: makes the system call of an op marked with gyrei_op_ready, at dispatch. True:
+     * `result` is filled in; with GYREI_RESULT_MORE the op was parked again (gyrei_op_parked)
+     * before. False: it would block, and was parked again. NULL for completion backends.
      */
     bool (*perform)(gyrei_backend *backend, gyre_op *op, gyrei_result *result);
 
     /*
-     * Flushes submissions and interest, waits at most `timeout_ns` (0: not at all; GYREI_WAIT_FOREVER) for something to become runnable or
-     * config.wake_fd, and marks all that is ready. May return early with nothing (EINTR). Does not wait when the run queue is not
-     * empty. Errors: only what makes waiting impossible for good.
+     * Flushes submissions and interest, waits at most `timeout_ns` (0: not at all;
+     * GYREI_WAIT_FOREVER) for something to become runnable or config.wake_fd, and marks all that is
+     * ready. May return early with nothing (EINTR). Does not wait when the run queue is not empty.
+     * Errors: only what makes waiting impossible for good.
      */
     int (*wait)(gyrei_backend *backend, uint64_t timeout_ns);
 
-    /* In a forked child: new kernel objects; parked ops stay, those in the kernel finish with GYRE_ECANCELED. */
+    /*
+     * In a forked child: new kernel objects; parked ops stay, those in the kernel finish with
+     * GYRE_ECANCELED.
+     */
     int (*forked)(gyrei_backend *backend);
 
-    /* For embedding: a descriptor that polls readable when `wait` would find something. GYRE_ENOTSUP. */
+    /*
+     * For embedding: a descriptor that polls readable when `wait` would find something.
+     * GYRE_ENOTSUP.
+     */
     int (*fd)(gyrei_backend *backend);
 
-    /* Flushes submissions and interest to the kernel without waiting, so that fd() wakes for them. */
+    /*
+     * Flushes submissions and interest to the kernel without waiting, so that fd() wakes for them.
+     */
     int (*flush)(gyrei_backend *backend);
 
     /*
-     * Received bytes in the backend's pool. base: the address of an offset. release: core is done with a result. keep: the user holds
-     * the bytes until unkeep, GYRE_ENOBUFS when read_keep_max are held. `base` may point anywhere into the bytes of one result.
+     * Received bytes in the backend's pool. base: the address of an offset. release: core is done
+     * with a result. keep: the user holds the bytes until unkeep, GYRE_ENOBUFS when read_keep_max
+     * are held. `base` may point anywhere into the bytes of one result.
      */
     char *(*buf_base)(gyrei_backend *backend, uint32_t offset);
     int (*buf_keep)(gyrei_backend *backend, const void *base);
@@ -90,8 +113,8 @@ typedef struct gyrei_backend_ops {
 } gyrei_backend_ops;
 
 /*
- * Opens the backend that `name` asks for ("auto", "uring", "epoll", "poll"), falling back as design says; strict forbids falling
- * back from a named one. Implemented by backend/select.c.
+ * Opens the backend that `name` asks for ("auto", "uring", "epoll", "poll"), falling back as design
+ * says; strict forbids falling back from a named one. Implemented by backend/select.c.
  */
 int gyrei_backend_select(gyre_loop *loop, const char *name, bool strict,
                          const gyrei_backend_config *config, const gyrei_backend_ops **ops,

@@ -1,9 +1,11 @@
 /*
- * The loop's environment: clock, randomness, and the table through which every system call of os/, backend/ and net/ goes.
+ * The loop's environment: clock, randomness, and the table through which every system call of os/,
+ * backend/ and net/ goes.
  *
- * Nothing above this table reads time, randomness or the kernel by itself; so a test can fail any call, and the simulator can be
- * the kernel. Each function answers >= 0 or a negative GYRE_E*, never errno. `env` is the first argument everywhere, so that
- * another environment can find its state with GYRE_CONTAINER_OF.
+ * Nothing above this table reads time, randomness or the kernel by itself; so a test can fail any
+ * call, and the simulator can be the kernel. Each function answers >= 0 or a negative GYRE_E*,
+ * never errno. `env` is the first argument everywhere, so that another environment can find its
+ * state with GYRE_CONTAINER_OF.
  */
 #ifndef GYREI_CORE_ENV_H
 #define GYREI_CORE_ENV_H
@@ -57,6 +59,7 @@ typedef struct gyrei_sys {
     int (*event_create)(const gyrei_env *env);
     int (*event_write)(const gyrei_env *env, int fd); /* async-signal-safe */
     int (*event_read)(const gyrei_env *env, int fd);
+    int (*event_renew)(const gyrei_env *env, int fd); /* a new eventfd under the old number */
     /* io_uring */
     int (*uring_setup)(const gyrei_env *env, uint32_t entries, struct io_uring_params *params);
     int (*uring_enter)(const gyrei_env *env, int ring, uint32_t submit, uint32_t wait,

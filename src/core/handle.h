@@ -1,9 +1,12 @@
 /*
- * What core knows of a handle: which class it is, whether it is active, how many of its operations are out.
+ * What core knows of a handle: which class it is, whether it is active, how many of its operations
+ * are out.
  *
- *   init -> (active <-> inactive) -> closing -> all pending released -> finish() -> close phase: close_cb -> the caller's memory
+ *   init -> (active <-> inactive) -> closing -> all pending released -> finish() -> close phase:
+ *   close_cb -> the caller's memory
  *
- * Aliveness is a count: an active handle that is ref'd, and every closing one, is one of loop->alive.
+ * Aliveness is a count: an active handle that is ref'd, and every closing one, is one of
+ * loop->alive.
  */
 #ifndef GYREI_CORE_HANDLE_H
 #define GYREI_CORE_HANDLE_H
@@ -30,7 +33,10 @@ typedef struct gyrei_handle_class {
 /* Begins a handle's life. `data` is left alone. */
 void gyrei_handle_init(gyre_loop *loop, gyre_handle *handle, const gyrei_handle_class *class);
 
-/* Takes an initialised handle back without a close callback: for an init function that fails half-way. */
+/*
+ * Takes an initialised handle back without a close callback: for an init function that fails
+ * half-way.
+ */
 void gyrei_handle_abandon(gyre_handle *handle);
 
 void gyrei_handle_set_active(gyre_handle *handle, bool active);
@@ -38,6 +44,9 @@ void gyrei_handle_set_active(gyre_handle *handle, bool active);
 /* One more, or one fewer, of the handle's operations or requests is out; closing waits for zero. */
 void gyrei_handle_hold(gyre_handle *handle);
 void gyrei_handle_release(gyre_handle *handle);
+
+/* For loop.c: calls the close callback that is due first; false if none is. */
+bool gyrei_closing_run_next(gyre_loop *loop);
 
 static inline bool gyrei_handle_is_closing(const gyre_handle *handle)
 {

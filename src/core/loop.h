@@ -1,8 +1,10 @@
 /*
- * The loop's own state, for core and the layers on it. Backends see it through op.h and the accessors at the end.
+ * The loop's own state, for core and the layers on it. Backends see it through op.h and the
+ * accessors at the end.
  *
- * Batches that a phase works through (due timers, posted nodes, tasks, closing handles) live here and never on the C stack, so that a turn
- * may run inside a callback and gyre_loop_step may stop anywhere.
+ * Batches that a phase works through (due timers, posted nodes, tasks, closing handles) live here
+ * and never on the C stack, so that a turn may run inside a callback and gyre_loop_step may stop
+ * anywhere.
  */
 #ifndef GYREI_CORE_LOOP_H
 #define GYREI_CORE_LOOP_H
@@ -20,9 +22,15 @@
 
 #define GYREI_HOOK_PHASES 3
 #define GYREI_HANDLE_KINDS ((int)GYRE_HANDLE_OTHER + 1)
-/* Times that the pending work is drained again after a poll, so that a ONCE woken by a post runs it. */
+/*
+ * Times that the pending work is drained again after a poll, so that a ONCE woken by a post runs
+ * it.
+ */
 #define GYREI_DRAIN_ROUNDS 8
-/* Multishot results that may wait beyond the first of each op: 33 completions of one receive were seen in one batch. */
+/*
+ * Multishot results that may wait beyond the first of each op: 33 completions of one receive were
+ * seen in one batch.
+ */
 #define GYREI_RECORDS 4096
 
 struct gyre_loop {
@@ -37,8 +45,8 @@ struct gyre_loop {
     gyre_link tasks;    /* gyre_task: deferred work, finished requests */
     uint32_t runnable_count;
     uint32_t task_count;
-    gyre_stream *
-        flush_first; /* streams with writes to send or receives to cancel when the callback returns */
+    /* streams with writes to send or receives to cancel when the callback returns */
+    gyre_stream *flush_first;
     void (*flush)(gyre_loop *loop);
 
     gyrei_heap timers;
@@ -46,29 +54,35 @@ struct gyre_loop {
     uint64_t timer_sequence;
 
     gyre_link hooks[GYREI_HOOK_PHASES];
-    gyre_link *hook_next
-        [GYREI_HOOK_PHASES]; /* where the phase that runs goes on; the list's head when it is done */
+    /* where the phase that runs goes on; the list's head when it is done */
+    gyre_link *hook_next[GYREI_HOOK_PHASES];
     uint64_t hook_sequence;
     uint64_t hook_limit[GYREI_HOOK_PHASES]; /* hooks started from here on wait for the next turn */
     uint32_t idle_count;
 
     gyre_link closing; /* handles whose close callback is due */
     uint32_t closing_count;
+    uint32_t closing_left; /* of the batch that the close phase works through */
     gyre_link handles;
     uint64_t handle_count;
     const gyrei_handle_class *classes[GYREI_HANDLE_KINDS];
 
     gyre_remote *remote;
     gyre_post_node *posted; /* taken from the remote, oldest first */
+    gyre_post_node *posted_last;
 
     gyrei_slots slots;
     gyrei_record *records_free;
     gyrei_record *records;
 
     gyre_phase phase;
-    uint32_t step_phase; /* where gyre_loop_step goes on */
-    uint32_t depth;      /* turns under way, nested ones counted */
-    bool enabled;        /* backend->enable was called */
+    uint32_t step_position; /* how far gyre_loop_step has come in its turn */
+    uint32_t ops_left;      /* what the drain under way may still run */
+    uint32_t tasks_left;
+    uint32_t posts_left;
+    uint32_t rounds_left;
+    uint32_t depth; /* turns under way, nested ones counted */
+    bool enabled;   /* backend->enable was called */
     bool stop;
     bool ran;            /* a callback ran since the clock was read */
     uint64_t owner;      /* thread of the first turn; 0 before */
@@ -98,23 +112,37 @@ struct gyre_loop {
 
 /* What a callback interrupts: kept on the stack of whoever calls into user code. */
 typedef struct gyrei_frame {
-    const char *name;
     const void *object;
+    const char *name;
+    const char *outer_name;
     uint32_t kind;
+    uint32_t outer_kind;
 } gyrei_frame;
 
-/* Around every call into user code. `object` is the handle or request; `kind` GYRE_HANDLE_NONE for requests and tasks. */
+/*
+ * Around every call into user code. `object` is the handle or request; `kind` GYRE_HANDLE_NONE for
+ * requests and tasks.
+ */
 void gyrei_callback_enter(gyre_loop *loop, gyrei_frame *frame, uint32_t kind, const void *object,
                           const char *name);
 /* Also sends the writes that the callback made. The object may be gone. */
 void gyrei_callback_leave(gyre_loop *loop, const gyrei_frame *frame);
 
-/* Queues `task`, whose `run` is set, for the pending phase or right after this turn's poll. Not counted as alive. */
+/* Tells the trace sink, which is set, of a phase or turn. */
+void gyrei_trace_phase(gyre_loop *loop, gyre_trace_type type);
+
+/*
+ * Queues `task`, whose `run` is set, for the pending phase or right after this turn's poll. Not
+ * counted as alive.
+ */
 void gyrei_task_submit(gyre_loop *loop, gyre_task *task);
 /* Takes a queued task back. */
 void gyrei_task_cancel(gyre_loop *loop, gyre_task *task);
 
-/* Asserts that the caller may use the loop: right thread, not a forked child. First thing in public functions that change it. */
+/*
+ * Asserts that the caller may use the loop: right thread, not a forked child. First thing in public
+ * functions that change it.
+ */
 void gyrei_loop_check(const gyre_loop *loop);
 
 /* Reports `line` through the loop's log callback. */

@@ -1,16 +1,18 @@
 /*
- * Operations: the one thing the core asks of a kernel. Submit one, and it finishes exactly once with a result; a multishot one
- * reports many results and then finishes once.
+ * Operations: the one thing the core asks of a kernel. Submit one, and it finishes exactly once
+ * with a result; a multishot one reports many results and then finishes once.
  *
  *            submit            backend takes it          result, or ready to be performed
- *   IDLE ------------> QUEUED ------------------> PARKED | IN_KERNEL -----------------> RUNNABLE --> done() --> IDLE
- *                        |                          ^                                     |  more results: back to
- *                        +--- ring not enabled,     +-------------------------------------+  PARKED | IN_KERNEL
+ *   IDLE ------------> QUEUED ------------------> PARKED | IN_KERNEL -----------------> RUNNABLE
+ *   --> done() --> IDLE
+ *                        | ^ | more results: back to +--- ring not enabled,
+ *                        +-------------------------------------+ PARKED | IN_KERNEL
  *                             queue full: waits in core
  *
- * Only op.c changes a state. A multishot op in the kernel stays IN_KERNEL while its results wait: the first in the op
- * itself, more in records of a pool made at init. done() is called from the run queue only, never from submit, cancel or while kernel events
- * are scanned. When done() gets a final result the op is IDLE already and may be submitted anew or freed.
+ * Only op.c changes a state. A multishot op in the kernel stays IN_KERNEL while its results wait:
+ * the first in the op itself, more in records of a pool made at init. done() is called from the run
+ * queue only, never from submit, cancel or while kernel events are scanned. When done() gets a
+ * final result the op is IDLE already and may be submitted anew or freed.
  */
 #ifndef GYREI_CORE_OP_H
 #define GYREI_CORE_OP_H
@@ -21,16 +23,13 @@
 
 /*
  * kind      fd          pointer            arg32            arg64             result
- * ACCEPT    listener    -                  -                -                 a descriptor, non-blocking, close-on-exec
- * CONNECT   socket      sockaddr           its length       -                 0
- * RECV      socket      NULL (loop pool)   -                -                 bytes, 0 at end of stream; see GYREI_RESULT_BUFFER
+ * ACCEPT listener - - - a descriptor, non-blocking, close-on-exec CONNECT socket sockaddr its
+ * length - 0 RECV socket NULL (loop pool) - - bytes, 0 at end of stream; see GYREI_RESULT_BUFFER
  *                       or caller's bytes  length
- * SEND      socket      gyre_buf array     count            -                 bytes sent, perhaps fewer than asked
- * POLL      foreign     -                  GYRE_POLL_* set  -                 the events that hold, level-triggered
- * OPEN      directory   path               -                struct open_how*  a descriptor
- * STAT      dir or fd   path ("" for fd)   AT_* flags       struct statx*     0
- * READ      file        bytes              length           offset            bytes
- * CLOSE     any         -                  -                -                 0
+ * SEND socket gyre_buf array count - bytes sent, perhaps fewer than asked POLL foreign -
+ * GYRE_POLL_* set - the events that hold, level-triggered OPEN directory path - struct open_how* a
+ * descriptor STAT dir or fd path ("" for fd) AT_* flags struct statx* 0 READ file bytes length
+ * offset bytes CLOSE any - - - 0
  */
 typedef enum gyrei_op_kind {
     GYREI_OP_NONE = 0,
@@ -94,22 +93,29 @@ typedef void (*gyrei_op_done)(gyre_loop *loop, gyre_op *op, const gyrei_result *
 
 /* ---- for submitters (net, fs, core) ---- */
 
-/* Takes a slot for `op`, which is IDLE from now on. GYRE_ENOMEM. Each init is paired with gyrei_op_close. */
+/*
+ * Takes a slot for `op`, which is IDLE from now on. GYRE_ENOMEM. Each init is paired with
+ * gyrei_op_close.
+ */
 int gyrei_op_init(gyre_loop *loop, gyre_op *op);
 
 /* Gives the slot back; the op must be IDLE. */
 void gyrei_op_close(gyre_loop *loop, gyre_op *op);
 
-/* Fills an IDLE op in. pointer, arg32 and arg64 are the caller's to set, after this and before submit. */
+/*
+ * Fills an IDLE op in. pointer, arg32 and arg64 are the caller's to set, after this and before
+ * submit.
+ */
 void gyrei_op_prepare(gyre_op *op, gyrei_op_kind kind, int fd, uint32_t flags, gyrei_op_done done);
 
 /* Submits a prepared op. Cannot fail: an error is the op's result. */
 void gyrei_op_submit(gyre_loop *loop, gyre_op *op);
 
 /*
- * Asks for the op to end: with GYRE_ECANCELED, or with its real result if that came first. Results that wait already are delivered before
- * the final one. Harmless on an op that is IDLE or being cancelled. On return nothing is written to the op's bytes on a readiness
- * backend; on a completion backend only once done() got the final result.
+ * Asks for the op to end: with GYRE_ECANCELED, or with its real result if that came first. Results
+ * that wait already are delivered before the final one. Harmless on an op that is IDLE or being
+ * cancelled. On return nothing is written to the op's bytes on a readiness backend; on a completion
+ * backend only once done() got the final result.
  */
 void gyrei_op_cancel(gyre_loop *loop, gyre_op *op);
 
@@ -123,19 +129,26 @@ const char *gyrei_op_state_name(uint32_t state);
 
 /* ---- for backends ---- */
 
-/* QUEUED, or RUNNABLE after a fruitless perform -> PARKED. The link is the backend's until the op is made runnable. */
+/*
+ * QUEUED, or RUNNABLE after a fruitless perform -> PARKED. The link is the backend's until the op
+ * is made runnable.
+ */
 void gyrei_op_parked(gyre_loop *loop, gyre_op *op);
 
 /* QUEUED -> IN_KERNEL. The link is the backend's while no result waits. */
 void gyrei_op_in_kernel(gyre_loop *loop, gyre_op *op);
 
-/* PARKED or QUEUED -> RUNNABLE: the backend's perform will be called at dispatch. The op must be out of the backend's lists. */
+/*
+ * PARKED or QUEUED -> RUNNABLE: the backend's perform will be called at dispatch. The op must be
+ * out of the backend's lists.
+ */
 void gyrei_op_ready(gyre_loop *loop, gyre_op *op);
 
 /*
- * Gives a result to an op that is QUEUED, PARKED or IN_KERNEL: final without GYREI_RESULT_MORE. With GYREI_RESULT_BUFFER `offset`
- * is what the backend's buf_base turns into an address. Returns false, and has done nothing, when the pool of records is empty:
- * the backend must leave the event in the kernel and come back. The op must be out of the backend's lists.
+ * Gives a result to an op that is QUEUED, PARKED or IN_KERNEL: final without GYREI_RESULT_MORE.
+ * With GYREI_RESULT_BUFFER `offset` is what the backend's buf_base turns into an address. Returns
+ * false, and has done nothing, when the pool of records is empty: the backend must leave the event
+ * in the kernel and come back. The op must be out of the backend's lists.
  */
 bool gyrei_op_complete(gyre_loop *loop, gyre_op *op, int32_t value, uint32_t flags,
                        uint32_t offset);

@@ -1,5 +1,6 @@
 /*
- * Timer nodes: deadlines without a handle, for streams and connects. gyre_timer is one of them with a handle around it.
+ * Timer nodes: deadlines without a handle, for streams and connects. gyre_timer is one of them with
+ * a handle around it.
  */
 #ifndef GYREI_CORE_TIMER_H
 #define GYREI_CORE_TIMER_H
@@ -8,7 +9,10 @@
 
 #include <stdbool.h>
 
-/* Reserves heap room, so that starting cannot fail. GYRE_ENOMEM. `fire` is called in the timers phase, once per start. */
+/*
+ * Reserves heap room, so that starting cannot fail. GYRE_ENOMEM. `fire` is called in the timers
+ * phase, once per start.
+ */
 int gyrei_timer_node_init(gyre_loop *loop, gyre_timer_node *node,
                           void (*fire)(gyre_loop *loop, gyre_timer_node *node));
 /* Stops it and gives the room back. */
@@ -19,7 +23,10 @@ void gyrei_timer_node_start(gyre_loop *loop, gyre_timer_node *node, uint64_t dea
 void gyrei_timer_node_stop(gyre_loop *loop, gyre_timer_node *node);
 bool gyrei_timer_node_started(const gyre_timer_node *node);
 
-/* For loop.c. Collects all that is due by loop->now_ns; runs the first one collected, false if none is. */
+/*
+ * For loop.c. Collects all that is due by loop->now_ns; runs the first one collected, false if none
+ * is.
+ */
 void gyrei_timers_collect(gyre_loop *loop);
 bool gyrei_timers_run_next(gyre_loop *loop);
 /* The moment at which the loop must wake for a timer; UINT64_MAX for none. */

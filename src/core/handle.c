@@ -1,0 +1,220 @@
+/*
+ * What all handles share: aliveness, closing, names.
+ */
+#include "core/handle.h"
+
+#include "core/loop.h"
+
+enum { HANDLE_OPEN = 0xA5, HANDLE_CLOSED = 0x5A };
+
+static void trace_handle(gyre_loop *loop, const gyre_handle *handle, gyre_trace_type type)
+{
+    gyre_trace_event event = {
+        .now_ns = loop->now_ns,
+        .type = type,
+        .phase = loop->phase,
+        .kind = (gyre_handle_kind)handle->kind,
+        .name = handle->name,
+        .object = handle,
+    };
+
+    loop->trace(loop->trace_ctx, &event);
+}
+
+/* Whether the handle is one of loop->alive. */
+static bool counts(const gyre_handle *handle)
+{
+    const uint32_t flags = handle->flags;
+
+    return (flags & GYREI_HANDLE_CLOSING) != 0 ||
+           ((flags & GYREI_HANDLE_ACTIVE) != 0 && (flags & GYREI_HANDLE_UNREF) == 0);
+}
+
+static void set_flags(gyre_handle *handle, uint32_t flags)
+{
+    const bool before = counts(handle);
+
+    handle->flags = (uint16_t)flags;
+    if (counts(handle) == before)
+        return;
+    if (before)
+        handle->loop->alive--;
+    else
+        handle->loop->alive++;
+}
+
+void gyrei_handle_init(gyre_loop *loop, gyre_handle *handle, const gyrei_handle_class *class)
+{
+    handle->loop = loop;
+    handle->close_cb = NULL;
+    handle->name = NULL;
+    handle->kind = (uint8_t) class->kind;
+    handle->state = HANDLE_OPEN;
+    handle->flags = 0;
+    handle->pending = 0;
+    loop->classes[class->kind] = class;
+    gyrei_list_append(&loop->handles, &handle->link);
+    loop->handle_count++;
+    if (__builtin_expect(loop->trace != NULL, 0))
+        trace_handle(loop, handle, GYRE_TRACE_HANDLE_INIT);
+}
+
+void gyrei_handle_abandon(gyre_handle *handle)
+{
+    GYRE_ASSERT(handle->pending == 0 && !counts(handle));
+    gyrei_list_remove(&handle->link);
+    handle->loop->handle_count--;
+    handle->state = HANDLE_CLOSED;
+}
+
+void gyrei_handle_set_active(gyre_handle *handle, bool active)
+{
+    set_flags(handle, active ? handle->flags | GYREI_HANDLE_ACTIVE
+                             : handle->flags & ~(uint32_t)GYREI_HANDLE_ACTIVE);
+}
+
+/* Queues a closing handle for the close phase once nothing of it is out. */
+static void settle(gyre_handle *handle)
+{
+    gyre_loop *loop = handle->loop;
+    const gyrei_handle_class *class = loop->classes[handle->kind];
+
+    if ((handle->flags & GYREI_HANDLE_CLOSING) == 0 || handle->pending > 0 ||
+        (handle->flags & GYREI_HANDLE_QUEUED) != 0)
+        return;
+    handle->flags |= GYREI_HANDLE_QUEUED;
+    if (class->finish != NULL)
+        class->finish(loop, handle);
+    gyrei_list_remove(&handle->link);
+    gyrei_list_append(&loop->closing, &handle->link);
+    loop->closing_count++;
+}
+
+void gyrei_handle_hold(gyre_handle *handle)
+{
+    handle->pending++;
+}
+
+void gyrei_handle_release(gyre_handle *handle)
+{
+    GYRE_ASSERT(handle->pending > 0);
+    handle->pending--;
+    settle(handle);
+}
+
+void gyre_close(gyre_handle *handle, gyre_close_cb cb)
+{
+    gyre_loop *loop = handle->loop;
+
+    GYRE_ASSERT(handle->state == HANDLE_OPEN);
+    GYRE_ASSERT(!gyrei_handle_is_closing(handle));
+    gyrei_loop_check(loop);
+    handle->close_cb = cb;
+    /* Held meanwhile, so that operations that end inside class->close do not settle it half-way. */
+    gyrei_handle_hold(handle);
+    set_flags(handle, handle->flags | GYREI_HANDLE_CLOSING);
+    loop->classes[handle->kind]->close(loop, handle);
+    set_flags(handle, handle->flags & ~(uint32_t)GYREI_HANDLE_ACTIVE);
+    gyrei_handle_release(handle);
+}
+
+bool gyrei_closing_run_next(gyre_loop *loop)
+{
+    gyre_link *link = gyrei_list_pop(&loop->closing);
+    gyre_handle *handle;
+    gyre_close_cb cb;
+
+    if (link == NULL)
+        return false;
+    handle = GYRE_CONTAINER_OF(link, gyre_handle, link);
+    cb = handle->close_cb;
+    loop->closing_count--;
+    loop->handle_count--;
+    loop->alive--;
+    handle->state = HANDLE_CLOSED;
+    if (__builtin_expect(loop->trace != NULL, 0))
+        trace_handle(loop, handle, GYRE_TRACE_HANDLE_CLOSED);
+    if (cb != NULL) {
+        gyrei_frame frame;
+
+        gyrei_callback_enter(loop, &frame, handle->kind, handle, handle->name);
+        cb(handle);
+        gyrei_callback_leave(loop, &frame);
+    }
+    return true;
+}
+
+void gyre_ref(gyre_handle *handle)
+{
+    GYRE_ASSERT(handle->state == HANDLE_OPEN);
+    set_flags(handle, handle->flags & ~(uint32_t)GYREI_HANDLE_UNREF);
+}
+
+void gyre_unref(gyre_handle *handle)
+{
+    GYRE_ASSERT(handle->state == HANDLE_OPEN);
+    set_flags(handle, handle->flags | GYREI_HANDLE_UNREF);
+}
+
+int gyre_has_ref(const gyre_handle *handle)
+{
+    return (handle->flags & GYREI_HANDLE_UNREF) == 0;
+}
+
+int gyre_is_active(const gyre_handle *handle)
+{
+    return (handle->flags & GYREI_HANDLE_ACTIVE) != 0;
+}
+
+int gyre_is_closing(const gyre_handle *handle)
+{
+    return gyrei_handle_is_closing(handle);
+}
+
+void gyre_handle_set_name(gyre_handle *handle, const char *name)
+{
+    handle->name = name;
+}
+
+const char *gyre_handle_name(const gyre_handle *handle)
+{
+    return handle->name;
+}
+
+gyre_handle_kind gyre_handle_kind_of(const gyre_handle *handle)
+{
+    return (gyre_handle_kind)handle->kind;
+}
+
+gyre_loop *gyre_handle_loop(const gyre_handle *handle)
+{
+    return handle->loop;
+}
+
+const char *gyre_handle_kind_name(gyre_handle_kind kind)
+{
+    static const char *const names[GYREI_HANDLE_KINDS] = {
+        "none", "timer", "hook", "async", "poll", "signal", "tcp", "pipe", "other",
+    };
+
+    return (unsigned)kind < GYREI_HANDLE_KINDS ? names[kind] : "none";
+}
+
+void gyre_loop_walk(gyre_loop *loop, gyre_walk_cb cb, void *ctx)
+{
+    gyre_link *link = loop->handles.next;
+
+    while (link != &loop->handles) {
+        gyre_handle *handle = GYRE_CONTAINER_OF(link, gyre_handle, link);
+
+        link = link->next;
+        cb(handle, ctx);
+    }
+    link = loop->closing.next;
+    while (link != &loop->closing) {
+        gyre_handle *handle = GYRE_CONTAINER_OF(link, gyre_handle, link);
+
+        link = link->next;
+        cb(handle, ctx);
+    }
+}

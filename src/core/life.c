@@ -1,0 +1,363 @@
+/*
+ * A loop's life: options, init, close, shutdown, fork, and the frame around every callback.
+ */
+#include "core/async.h"
+#include "core/loop.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    RING_ENTRIES = 256,
+    RING_ENTRIES_MIN = 8,
+    RING_ENTRIES_MAX = 32768,
+    RUN_MAX = 4096,
+    READ_BUFFER_BYTES = 65536,
+    READ_BUFFER_MIN = 4096,
+    READ_BUFFER_MAX = 1 << 20,
+    READ_BUFFERS_MIN = 2,
+    READ_BUFFERS_MAX = 64,
+    READ_KEEP_MAX = 16,
+    QUEUED_BYTES_MAX = 16 << 20,
+    LOG_LINE_MAX = 256,
+    FORK_PAGE_BYTES = 4096
+};
+
+/* ---- memory and log lines ---- */
+
+void *gyrei_loop_alloc(const gyre_loop *loop, size_t bytes)
+{
+    return gyrei_alloc(&loop->allocator, bytes);
+}
+
+void gyrei_loop_free(const gyre_loop *loop, void *pointer, size_t bytes)
+{
+    if (pointer != NULL)
+        gyrei_free(&loop->allocator, pointer, bytes);
+}
+
+static void log_to_stderr(void *ctx, const char *line)
+{
+    (void)ctx;
+    fprintf(stderr, "%s\n", line);
+}
+
+void gyrei_log(const gyre_loop *loop, const char *format, ...)
+{
+    char line[LOG_LINE_MAX];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    loop->log(loop->log_ctx, line);
+}
+
+/* ---- options ---- */
+
+static bool in_range(uint32_t value, uint32_t min, uint32_t max)
+{
+    return value == 0 || (value >= min && value <= max);
+}
+
+static uint32_t or_default(uint32_t value, uint32_t fallback)
+{
+    return value != 0 ? value : fallback;
+}
+
+static int check_options(const gyre_loop_options *options)
+{
+    if (options->size != sizeof(*options))
+        return GYRE_EINVAL;
+    if (!in_range(options->ring_entries, RING_ENTRIES_MIN, RING_ENTRIES_MAX) ||
+        !in_range(options->read_buffer_bytes, READ_BUFFER_MIN, READ_BUFFER_MAX) ||
+        !in_range(options->read_buffers, READ_BUFFERS_MIN, READ_BUFFERS_MAX))
+        return GYRE_EINVAL;
+    if (options->allocator != NULL && options->allocator->resize == NULL)
+        return GYRE_EINVAL;
+    return 0;
+}
+
+/* ---- init ---- */
+
+static void init_lists(gyre_loop *loop)
+{
+    gyrei_list_init(&loop->runnable);
+    gyrei_list_init(&loop->queued);
+    gyrei_list_init(&loop->tasks);
+    gyrei_list_init(&loop->due);
+    gyrei_list_init(&loop->closing);
+    gyrei_list_init(&loop->handles);
+    for (int phase = 0; phase < GYREI_HOOK_PHASES; phase++) {
+        gyrei_list_init(&loop->hooks[phase]);
+        loop->hook_next[phase] = &loop->hooks[phase];
+    }
+    gyrei_heap_init(&loop->timers, &loop->allocator);
+    gyrei_slots_init(&loop->slots, &loop->allocator);
+}
+
+static int init_records(gyre_loop *loop)
+{
+    loop->records = gyrei_loop_alloc(loop, GYREI_RECORDS * sizeof(gyrei_record));
+    if (loop->records == NULL)
+        return GYRE_ENOMEM;
+    for (uint32_t i = 0; i < GYREI_RECORDS; i++) {
+        loop->records[i].next = loop->records_free;
+        loop->records_free = &loop->records[i];
+    }
+    return 0;
+}
+
+/*
+ * A page that the kernel wipes in a child: how the loop knows that it was forked, without a hidden
+ * global.
+ */
+static int init_fork_word(gyre_loop *loop)
+{
+    const gyrei_sys *sys = loop->env->sys;
+
+    loop->fork_word = sys->map(loop->env, FORK_PAGE_BYTES);
+    if (loop->fork_word == NULL)
+        return GYRE_ENOMEM;
+    *loop->fork_word = 1;
+    return sys->wipe_on_fork(loop->env, loop->fork_word, FORK_PAGE_BYTES);
+}
+
+static int init_backend(gyre_loop *loop, const gyre_loop_options *options)
+{
+    const char *name = loop->env->variable(loop->env, "GYRE_BACKEND");
+    const char *strict = loop->env->variable(loop->env, "GYRE_BACKEND_STRICT");
+    const gyrei_backend_config config = {
+        .wake_fd = gyrei_remote_wake_fd(loop->remote),
+        .ring_entries = or_default(options->ring_entries, RING_ENTRIES),
+        .read_buffer_bytes = or_default(options->read_buffer_bytes, READ_BUFFER_BYTES),
+        .read_buffers = options->read_buffers,
+        .read_keep_max = or_default(options->read_keep_max, READ_KEEP_MAX),
+    };
+
+    if (loop->env->backend != NULL) {
+        loop->ops = loop->env->backend;
+        return loop->ops->open(loop, &config, &loop->backend);
+    }
+    if (name == NULL || name[0] == '\0')
+        name = options->backend != NULL ? options->backend : "auto";
+    return gyrei_backend_select(loop, name, strict != NULL && strcmp(strict, "1") == 0, &config,
+                                &loop->ops, &loop->backend);
+}
+
+/* Gives back whatever of the loop exists, in the reverse order of init. */
+static void destroy(gyre_loop *loop)
+{
+    const gyre_allocator allocator = loop->allocator;
+
+    if (loop->remote != NULL)
+        gyrei_remote_shut(loop);
+    if (loop->signals_close != NULL)
+        loop->signals_close(loop);
+    if (loop->streams_close != NULL)
+        loop->streams_close(loop);
+    if (loop->backend != NULL)
+        loop->ops->close(loop->backend);
+    if (loop->fork_word != NULL)
+        loop->env->sys->unmap(loop->env, loop->fork_word, FORK_PAGE_BYTES);
+    gyrei_loop_free(loop, loop->records, GYREI_RECORDS * sizeof(gyrei_record));
+    gyrei_heap_close(&loop->timers);
+    gyrei_slots_close(&loop->slots);
+    gyrei_free(&allocator, loop, sizeof(*loop));
+}
+
+static int init_parts(gyre_loop *loop, const gyre_loop_options *options)
+{
+    int error = init_records(loop);
+
+    if (error == 0)
+        error = init_fork_word(loop);
+    if (error == 0)
+        error = gyrei_remote_open(loop);
+    if (error == 0)
+        error = init_backend(loop, options);
+    return error;
+}
+
+int gyre_loop_init(gyre_loop **out, const gyre_loop_options *options)
+{
+    static const gyre_loop_options defaults = {.size = sizeof(defaults)};
+    const gyre_allocator *allocator = &gyrei_allocator_default;
+    gyre_loop *loop;
+    int error;
+
+    GYRE_ASSERT(out != NULL);
+    if (options == NULL)
+        options = &defaults;
+    error = check_options(options);
+    if (error != 0)
+        return error;
+    if (options->allocator != NULL)
+        allocator = options->allocator;
+    loop = gyrei_alloc(allocator, sizeof(*loop));
+    if (loop == NULL)
+        return GYRE_ENOMEM;
+    loop->allocator = *allocator;
+    loop->env = options->env != NULL ? options->env : &gyrei_env_os;
+    loop->log = options->log != NULL ? options->log : log_to_stderr;
+    loop->log_ctx = options->log_ctx;
+    loop->run_max = or_default(options->run_max, RUN_MAX);
+    loop->queued_bytes_max = or_default(options->queued_bytes_max, QUEUED_BYTES_MAX);
+    init_lists(loop);
+    error = init_parts(loop, options);
+    if (error != 0) {
+        destroy(loop);
+        return error;
+    }
+    gyre_loop_update_now(loop);
+    *out = loop;
+    return 0;
+}
+
+/* ---- the end ---- */
+
+/* A child that was never told of the fork may close: it only lets go of what is its own. */
+static bool is_forked(const gyre_loop *loop)
+{
+    return *loop->fork_word == 0;
+}
+
+int gyre_loop_close(gyre_loop *loop)
+{
+    GYRE_ASSERT(loop->depth == 0);
+    if (!is_forked(loop)) {
+        gyrei_loop_check(loop);
+        if (loop->handle_count > 0 || loop->alive > loop->holds || loop->runnable_count > 0 ||
+            loop->task_count > 0 || !gyrei_list_empty(&loop->queued))
+            return GYRE_EBUSY;
+    }
+    destroy(loop);
+    return 0;
+}
+
+static void close_handle(gyre_handle *handle, void *ctx)
+{
+    (void)ctx;
+    if (!gyrei_handle_is_closing(handle))
+        gyre_close(handle, NULL);
+}
+
+static void cancel_requests(gyre_loop *loop)
+{
+    for (uint32_t slot = 0; slot < loop->slots.chunk_count * GYREI_SLOT_CHUNK; slot++) {
+        gyre_op *op = gyrei_slots_at(&loop->slots, slot)->object;
+
+        if (op != NULL)
+            gyrei_op_cancel(loop, op);
+    }
+}
+
+int gyre_loop_shutdown(gyre_loop *loop, uint64_t timeout_ns)
+{
+    const uint64_t start_ns = loop->env->now_ns(loop->env);
+    int error;
+
+    GYRE_ASSERT(loop->depth == 0);
+    do {
+        gyre_loop_walk(loop, close_handle, NULL);
+        cancel_requests(loop);
+        if (gyre_loop_close(loop) == 0)
+            return 0;
+        loop->stop = false;
+        error = gyre_loop_run(loop, loop->alive > loop->holds ? GYRE_RUN_ONCE : GYRE_RUN_NOWAIT);
+        if (error < 0)
+            return error;
+    } while (loop->env->now_ns(loop->env) - start_ns < timeout_ns);
+    return GYRE_ETIMEDOUT;
+}
+
+int gyre_loop_forked(gyre_loop *loop)
+{
+    int error;
+
+    GYRE_ASSERT(is_forked(loop));
+    error = gyrei_remote_forked(loop);
+    if (error != 0)
+        return error;
+    error = loop->ops->forked(loop->backend);
+    if (error != 0)
+        return error;
+    *loop->fork_word = 1;
+    loop->owner = loop->enabled ? loop->env->thread_id(loop->env) : 0;
+    return 0;
+}
+
+void gyrei_loop_check(const gyre_loop *loop)
+{
+    /*
+     * Asserts in a forked child that has not called gyre_loop_forked, and on a thread that is not
+     * the loop's.
+     */
+    GYRE_ASSERT(!is_forked(loop));
+    GYRE_ASSERT(loop->owner == 0 || loop->owner == loop->env->thread_id(loop->env));
+}
+
+/* ---- the frame around a callback ---- */
+
+static void trace_callback(gyre_loop *loop, gyre_trace_type type, const gyrei_frame *frame)
+{
+    gyre_trace_event event = {
+        .now_ns = loop->now_ns,
+        .type = type,
+        .phase = loop->phase,
+        .kind = (gyre_handle_kind)frame->kind,
+        .name = frame->name,
+        .object = frame->object,
+    };
+
+    loop->trace(loop->trace_ctx, &event);
+}
+
+void gyrei_callback_enter(gyre_loop *loop, gyrei_frame *frame, uint32_t kind, const void *object,
+                          const char *name)
+{
+    frame->outer_kind = loop->current_kind;
+    frame->outer_name = loop->current_name;
+    frame->kind = kind;
+    frame->object = object;
+    frame->name = name;
+    __atomic_store_n(&loop->current_kind, kind, __ATOMIC_RELAXED);
+    __atomic_store_n(&loop->current_name, name, __ATOMIC_RELAXED);
+    __atomic_store_n(&loop->callbacks, loop->callbacks + 1, __ATOMIC_RELAXED);
+    loop->ran = true;
+    if (__builtin_expect(loop->trace != NULL, 0))
+        trace_callback(loop, GYRE_TRACE_CALLBACK_ENTER, frame);
+}
+
+void gyrei_callback_leave(gyre_loop *loop, const gyrei_frame *frame)
+{
+    if (loop->flush_first != NULL)
+        loop->flush(loop);
+    if (__builtin_expect(loop->trace != NULL, 0))
+        trace_callback(loop, GYRE_TRACE_CALLBACK_LEAVE, frame);
+    __atomic_store_n(&loop->current_kind, frame->outer_kind, __ATOMIC_RELAXED);
+    __atomic_store_n(&loop->current_name, frame->outer_name, __ATOMIC_RELAXED);
+}
+
+void gyrei_trace_phase(gyre_loop *loop, gyre_trace_type type)
+{
+    gyre_trace_event event = {.now_ns = loop->now_ns, .type = type, .phase = loop->phase};
+
+    loop->trace(loop->trace_ctx, &event);
+}
+
+void gyre_loop_set_trace(gyre_loop *loop, gyre_trace_cb cb, void *ctx)
+{
+    gyrei_loop_check(loop);
+    loop->trace = cb;
+    loop->trace_ctx = ctx;
+}
+
+void gyre_loop_position_get(const gyre_loop *loop, gyre_loop_position *position)
+{
+    position->callbacks = __atomic_load_n(&loop->callbacks, __ATOMIC_RELAXED);
+    position->phase = (gyre_phase)__atomic_load_n(&loop->phase, __ATOMIC_RELAXED);
+    position->kind = (gyre_handle_kind)__atomic_load_n(&loop->current_kind, __ATOMIC_RELAXED);
+    position->name = __atomic_load_n(&loop->current_name, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,447 @@
+/*
+ * The turn: the page that everyone reads. One thread waits in the kernel, and dispatches what is
+ * ready in phases.
+ *
+ *      +--> pending --> idle --> prepare --> poll --> check --> close --> timers --+
+ *      +---------------------------------------------------------------------------+
+ *
+ * Each phase begins with a batch and runs it one callback at a time; the batch stands in the loop,
+ * so that a turn may run inside a callback and gyre_loop_step may stop between any two. What a
+ * phase's callbacks add waits for the next drain, so every phase ends. Must not know which backend
+ * runs, nor what streams or files are.
+ */
+#include "core/loop.h"
+
+#include "core/async.h"
+#include "core/hook.h"
+#include "core/timer.h"
+
+typedef struct phase_spec {
+    gyre_phase phase;
+    void (*begin)(gyre_loop *loop);
+    bool (*run_next)(gyre_loop *loop);
+} phase_spec;
+
+/* ---- pending work ---- */
+
+static bool has_pending(const gyre_loop *loop)
+{
+    return loop->runnable_count > 0 || loop->task_count > 0 || loop->posted != NULL ||
+           gyrei_remote_has_posts(loop->remote);
+}
+
+/* Takes a batch: what waits now is run, what comes meanwhile waits for the next drain. */
+static void drain_begin(gyre_loop *loop)
+{
+    if (gyrei_remote_has_posts(loop->remote))
+        gyrei_posts_take(loop);
+    loop->ops_left = loop->runnable_count < loop->run_max ? loop->runnable_count : loop->run_max;
+    loop->tasks_left = loop->task_count < loop->run_max ? loop->task_count : loop->run_max;
+    loop->posts_left = loop->run_max;
+}
+
+static bool run_task(gyre_loop *loop)
+{
+    gyre_link *link = gyrei_list_pop(&loop->tasks);
+    gyre_task *task;
+
+    if (link == NULL)
+        return false;
+    task = GYRE_CONTAINER_OF(link, gyre_task, link);
+    loop->task_count--;
+    task->run(loop, task);
+    return true;
+}
+
+static bool drain_next(gyre_loop *loop)
+{
+    if (loop->ops_left > 0) {
+        loop->ops_left--;
+        if (gyrei_op_run_next(loop))
+            return true;
+    }
+    if (loop->tasks_left > 0) {
+        loop->tasks_left--;
+        if (run_task(loop))
+            return true;
+    }
+    if (loop->posts_left > 0) {
+        loop->posts_left--;
+        if (gyrei_posts_run_next(loop))
+            return true;
+    }
+    loop->ops_left = 0;
+    loop->tasks_left = 0;
+    loop->posts_left = 0;
+    return false;
+}
+
+static void pending_begin(gyre_loop *loop)
+{
+    loop->rounds_left = 0;
+    drain_begin(loop);
+}
+
+static void poll_begin(gyre_loop *loop)
+{
+    loop->rounds_left = GYREI_DRAIN_ROUNDS - 1;
+    drain_begin(loop);
+}
+
+/* Drained again, boundedly, so that a ONCE woken by a post also runs what that post caused. */
+static bool poll_next(gyre_loop *loop)
+{
+    for (;;) {
+        if (drain_next(loop))
+            return true;
+        if (loop->rounds_left == 0 || !has_pending(loop))
+            return false;
+        loop->rounds_left--;
+        drain_begin(loop);
+    }
+}
+
+/* ---- the other phases ---- */
+
+static void timers_begin(gyre_loop *loop)
+{
+    if (loop->timers.count == 0)
+        return;
+    if (loop->ran)
+        gyre_loop_update_now(loop);
+    gyrei_timers_collect(loop);
+}
+
+static void idle_begin(gyre_loop *loop)
+{
+    gyrei_hooks_begin(loop, GYRE_HOOK_IDLE);
+}
+
+static bool idle_next(gyre_loop *loop)
+{
+    return gyrei_hooks_run_next(loop, GYRE_HOOK_IDLE);
+}
+
+static void prepare_begin(gyre_loop *loop)
+{
+    gyrei_hooks_begin(loop, GYRE_HOOK_PREPARE);
+}
+
+static bool prepare_next(gyre_loop *loop)
+{
+    return gyrei_hooks_run_next(loop, GYRE_HOOK_PREPARE);
+}
+
+static void check_begin(gyre_loop *loop)
+{
+    gyrei_hooks_begin(loop, GYRE_HOOK_CHECK);
+}
+
+static bool check_next(gyre_loop *loop)
+{
+    return gyrei_hooks_run_next(loop, GYRE_HOOK_CHECK);
+}
+
+/*
+ * A handle closed by a close callback waits for the next turn: the ones behind this moment are not
+ * of this batch.
+ */
+static void close_begin(gyre_loop *loop)
+{
+    loop->closing_left = loop->closing_count;
+}
+
+static bool close_next(gyre_loop *loop)
+{
+    if (loop->closing_left == 0)
+        return false;
+    loop->closing_left--;
+    return gyrei_closing_run_next(loop);
+}
+
+static const phase_spec phase_timers = {GYRE_PHASE_TIMERS, timers_begin, gyrei_timers_run_next};
+static const phase_spec phase_pending = {GYRE_PHASE_PENDING, pending_begin, drain_next};
+static const phase_spec phase_idle = {GYRE_PHASE_IDLE, idle_begin, idle_next};
+static const phase_spec phase_prepare = {GYRE_PHASE_PREPARE, prepare_begin, prepare_next};
+static const phase_spec phase_poll = {GYRE_PHASE_POLL, poll_begin, poll_next};
+static const phase_spec phase_check = {GYRE_PHASE_CHECK, check_begin, check_next};
+static const phase_spec phase_close = {GYRE_PHASE_CLOSE, close_begin, close_next};
+
+/* ---- waiting ---- */
+
+/* Writes made outside callbacks go out, and receives that were stopped are taken back. */
+static void flush_streams(gyre_loop *loop)
+{
+    if (loop->flush_first != NULL)
+        loop->flush(loop);
+    if (!gyrei_list_empty(&loop->queued))
+        gyrei_op_flush_queued(loop);
+}
+
+/* How long the loop may sleep, by a clock read since the last callback. */
+static uint64_t sleep_ns(gyre_loop *loop)
+{
+    uint64_t next_ns;
+
+    if (has_pending(loop) || loop->idle_count > 0 || loop->closing_count > 0 || loop->stop ||
+        loop->alive == 0)
+        return 0;
+    next_ns = gyrei_timers_next_ns(loop);
+    if (next_ns == UINT64_MAX)
+        return GYREI_WAIT_FOREVER;
+    if (loop->ran)
+        gyre_loop_update_now(loop);
+    return next_ns > loop->now_ns ? next_ns - loop->now_ns : 0;
+}
+
+/*
+ * Lets the kernel say what is ready. Sleeps again when it woke for nothing (a signal, a wake-up
+ * that was served already), so that a ONCE does not end before what it waits for.
+ */
+static int wait_for_events(gyre_loop *loop, bool may_sleep)
+{
+    uint64_t timeout_ns;
+    int error;
+
+    do {
+        flush_streams(loop);
+        timeout_ns = may_sleep ? sleep_ns(loop) : 0;
+        if (timeout_ns > 0) {
+            gyrei_remote_set_sleeping(loop->remote, true);
+            if (gyrei_remote_has_posts(loop->remote))
+                timeout_ns = 0;
+        }
+        error = loop->ops->wait(loop->backend, timeout_ns);
+        gyrei_remote_set_sleeping(loop->remote, false);
+        gyre_loop_update_now(loop);
+    } while (error == 0 && timeout_ns > 0 && sleep_ns(loop) > 0);
+    return error;
+}
+
+/* ---- the turn ---- */
+
+/* Other threads read it: gyre_loop_position_get. */
+static void set_phase(gyre_loop *loop, gyre_phase phase)
+{
+    __atomic_store_n(&loop->phase, phase, __ATOMIC_RELAXED);
+}
+
+static void phase_enter(gyre_loop *loop, const phase_spec *spec)
+{
+    set_phase(loop, spec->phase);
+    if (__builtin_expect(loop->trace != NULL, 0))
+        gyrei_trace_phase(loop, GYRE_TRACE_PHASE);
+    spec->begin(loop);
+}
+
+static void run_phase(gyre_loop *loop, const phase_spec *spec)
+{
+    phase_enter(loop, spec);
+    while (spec->run_next(loop))
+        ;
+}
+
+static void turn_begin(gyre_loop *loop)
+{
+    loop->depth++;
+    if (__builtin_expect(loop->trace != NULL, 0))
+        gyrei_trace_phase(loop, GYRE_TRACE_TURN_BEGIN);
+}
+
+static void turn_end(gyre_loop *loop, gyre_phase outer)
+{
+    loop->depth--;
+    set_phase(loop, outer);
+    if (__builtin_expect(loop->trace != NULL, 0))
+        gyrei_trace_phase(loop, GYRE_TRACE_TURN_END);
+}
+
+static int run_turn(gyre_loop *loop, bool may_sleep)
+{
+    const gyre_phase outer = loop->phase;
+    int error;
+
+    turn_begin(loop);
+    run_phase(loop, &phase_pending);
+    run_phase(loop, &phase_idle);
+    run_phase(loop, &phase_prepare);
+    error = wait_for_events(loop, may_sleep);
+    run_phase(loop, &phase_poll);
+    run_phase(loop, &phase_check);
+    run_phase(loop, &phase_close);
+    run_phase(loop, &phase_timers);
+    turn_end(loop, outer);
+    return error;
+}
+
+/* The calling thread becomes the loop's at its first turn: only then may the ring be enabled. */
+static int claim(gyre_loop *loop)
+{
+    int error;
+
+    if (loop->enabled) {
+        gyrei_loop_check(loop);
+        return 0;
+    }
+    loop->owner = loop->env->thread_id(loop->env);
+    gyrei_loop_check(loop);
+    error = loop->ops->enable(loop->backend);
+    if (error != 0) {
+        loop->owner = 0;
+        return error;
+    }
+    loop->enabled = true;
+    gyre_loop_update_now(loop);
+    return 0;
+}
+
+int gyre_loop_alive(const gyre_loop *loop)
+{
+    return loop->alive > 0 || has_pending(loop);
+}
+
+static int run_default(gyre_loop *loop)
+{
+    const gyre_phase outer = loop->phase;
+    int error = 0;
+
+    if (gyre_loop_alive(loop) && !loop->stop) {
+        gyre_loop_update_now(loop);
+        run_phase(loop, &phase_timers);
+        set_phase(loop, outer);
+    }
+    while (error == 0 && gyre_loop_alive(loop) && !loop->stop)
+        error = run_turn(loop, true);
+    return error;
+}
+
+/* A stop ends the outermost run; a nested one that it ended too leaves it standing. */
+static void stop_served(gyre_loop *loop)
+{
+    if (loop->depth == 0)
+        loop->stop = false;
+}
+
+int gyre_loop_run(gyre_loop *loop, gyre_run_mode mode)
+{
+    int error;
+
+    if ((unsigned)mode > GYRE_RUN_NOWAIT)
+        return GYRE_EINVAL;
+    error = claim(loop);
+    if (error != 0)
+        return error;
+    if (mode == GYRE_RUN_DEFAULT)
+        error = run_default(loop);
+    else if (!loop->stop && gyre_loop_alive(loop))
+        error = run_turn(loop, mode == GYRE_RUN_ONCE);
+    else
+        gyre_loop_update_now(loop);
+    stop_served(loop);
+    return error != 0 ? error : gyre_loop_alive(loop);
+}
+
+int64_t gyre_loop_tick(gyre_loop *loop)
+{
+    const uint64_t before = loop->callbacks;
+    const int error = gyre_loop_run(loop, GYRE_RUN_NOWAIT);
+
+    return error < 0 ? error : (int64_t)(loop->callbacks - before);
+}
+
+int64_t gyre_loop_run_turns(gyre_loop *loop, uint64_t max)
+{
+    uint64_t turns = 0;
+    int error = claim(loop);
+
+    while (error == 0 && turns < max && !loop->stop && gyre_loop_alive(loop)) {
+        error = run_turn(loop, true);
+        turns++;
+    }
+    stop_served(loop);
+    return error != 0 ? error : (int64_t)turns;
+}
+
+static const phase_spec *const round_of_phases[] = {
+    &phase_pending, &phase_idle,  &phase_prepare, &phase_poll,
+    &phase_check,   &phase_close, &phase_timers,
+};
+enum { ROUND_PHASES = sizeof(round_of_phases) / sizeof(round_of_phases[0]) };
+
+/*
+ * Goes on in the phase of step_position / 2: an even position is about to enter it, an odd one is
+ * in it. Ends at the first callback, or when every phase was entered without one.
+ */
+static int step_to_callback(gyre_loop *loop)
+{
+    const uint64_t before = loop->callbacks;
+    uint32_t entered = 0;
+
+    for (;;) {
+        const phase_spec *spec = round_of_phases[loop->step_position / 2];
+
+        if (loop->step_position % 2 == 0) {
+            int error = 0;
+
+            if (entered++ > ROUND_PHASES)
+                return 0;
+            if (spec == &phase_poll)
+                error = wait_for_events(loop, false);
+            phase_enter(loop, spec);
+            loop->step_position++;
+            if (error != 0)
+                return error;
+        } else if (!spec->run_next(loop)) {
+            loop->step_position = (loop->step_position + 1) % (2 * ROUND_PHASES);
+        } else if (loop->callbacks != before) {
+            return 1;
+        }
+    }
+}
+
+int gyre_loop_step(gyre_loop *loop)
+{
+    int ran = claim(loop);
+
+    if (ran != 0)
+        return ran;
+    loop->depth++;
+    ran = step_to_callback(loop);
+    loop->depth--;
+    return ran;
+}
+
+void gyre_loop_stop(gyre_loop *loop)
+{
+    gyrei_loop_check(loop);
+    loop->stop = true;
+}
+
+/* ---- embedding ---- */
+
+int gyre_loop_fd(gyre_loop *loop)
+{
+    const int error = claim(loop);
+
+    return error != 0 ? error : loop->ops->fd(loop->backend);
+}
+
+uint64_t gyre_loop_timeout_ns(gyre_loop *loop)
+{
+    gyre_loop_update_now(loop);
+    if (!gyrei_list_empty(&loop->queued) || loop->flush_first != NULL)
+        return 0;
+    return sleep_ns(loop);
+}
+
+int gyre_loop_embed_prepare(gyre_loop *loop)
+{
+    const int error = claim(loop);
+
+    if (error != 0)
+        return error;
+    flush_streams(loop);
+    /* The host sleeps in our place: posts must write to the eventfd until the next turn. */
+    gyrei_remote_set_sleeping(loop->remote, true);
+    return loop->ops->flush(loop->backend);
+}

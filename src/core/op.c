@@ -1,0 +1,278 @@
+/*
+ * The states of operations, and the run queue. Nothing else changes op->state.
+ *
+ * Invariants: an op is in loop->queued iff QUEUED and not being submitted; in loop->runnable iff
+ * GYREI_OP_IN_RUN_QUEUE; its slot is renewed with each final result, so that what the kernel still
+ * says of the old submission finds nothing. Must not know what an op is for.
+ */
+#include "core/op.h"
+
+#include "core/loop.h"
+
+static void set_state(gyre_loop *loop, gyre_op *op, gyrei_op_state state)
+{
+    uint32_t from = op->state;
+
+    op->state = (uint8_t)state;
+    if (__builtin_expect(loop->trace != NULL, 0)) {
+        gyre_trace_event event = {
+            .now_ns = loop->now_ns,
+            .type = GYRE_TRACE_OP_STATE,
+            .phase = loop->phase,
+            .object = op,
+            .op_kind = gyrei_op_kind_name(op->kind),
+            .op_from = gyrei_op_state_name(from),
+            .op_to = gyrei_op_state_name(state),
+            .result = (op->flags & GYREI_OP_HAS_RESULT) != 0 ? op->result : 0,
+        };
+        loop->trace(loop->trace_ctx, &event);
+    }
+}
+
+static void run_queue_append(gyre_loop *loop, gyre_op *op)
+{
+    if ((op->flags & GYREI_OP_IN_RUN_QUEUE) != 0)
+        return;
+    op->flags |= GYREI_OP_IN_RUN_QUEUE;
+    gyrei_list_append(&loop->runnable, &op->link);
+    loop->runnable_count++;
+}
+
+int gyrei_op_init(gyre_loop *loop, gyre_op *op)
+{
+    *op = (gyre_op){.fd = -1};
+    gyrei_list_init(&op->link);
+    return gyrei_slots_take(&loop->slots, op, &op->slot);
+}
+
+void gyrei_op_close(gyre_loop *loop, gyre_op *op)
+{
+    GYRE_ASSERT(op->state == GYREI_OP_IDLE);
+    GYRE_ASSERT(gyrei_slots_at(&loop->slots, op->slot)->object == op);
+    gyrei_slots_release(&loop->slots, op->slot);
+}
+
+void gyrei_op_prepare(gyre_op *op, gyrei_op_kind kind, int fd, uint32_t flags, gyrei_op_done done)
+{
+    GYRE_ASSERT(op->state == GYREI_OP_IDLE);
+    GYRE_ASSERT((flags & ~(uint32_t)(GYREI_OP_MULTISHOT | GYREI_OP_POLL_FIRST)) == 0);
+    op->kind = (uint8_t)kind;
+    op->flags = (uint16_t)flags;
+    op->fd = fd;
+    op->done = done;
+    op->pointer = NULL;
+    op->arg32 = 0;
+    op->arg64 = 0;
+}
+
+void gyrei_op_submit(gyre_loop *loop, gyre_op *op)
+{
+    GYRE_ASSERT(op->state == GYREI_OP_IDLE);
+    GYRE_ASSERT(op->records == NULL);
+    op->flags &= GYREI_OP_MULTISHOT | GYREI_OP_POLL_FIRST;
+    set_state(loop, op, GYREI_OP_QUEUED);
+    if (!loop->enabled || loop->ops->submit(loop->backend, op) != 0)
+        gyrei_list_append(&loop->queued, &op->link);
+}
+
+void gyrei_op_flush_queued(gyre_loop *loop)
+{
+    gyre_link *link;
+
+    while ((link = gyrei_list_pop(&loop->queued)) != NULL) {
+        gyre_op *op = GYRE_CONTAINER_OF(link, gyre_op, link);
+
+        if (loop->ops->submit(loop->backend, op) != 0) {
+            gyrei_list_prepend(&loop->queued, link);
+            break;
+        }
+    }
+}
+
+/* A runnable op that was to be performed is not; one that has its final result keeps it. */
+static void cancel_runnable(gyre_loop *loop, gyre_op *op)
+{
+    if ((op->flags & GYREI_OP_PERFORM) == 0)
+        return;
+    op->flags &= (uint16_t)~GYREI_OP_PERFORM;
+    op->flags |= GYREI_OP_HAS_RESULT;
+    op->result = GYRE_ECANCELED;
+    gyrei_slots_renew(&loop->slots, op->slot);
+}
+
+void gyrei_op_cancel(gyre_loop *loop, gyre_op *op)
+{
+    /* A close cannot be taken back: the descriptor would leak. */
+    if (op->state == GYREI_OP_IDLE || op->kind == GYREI_OP_CLOSE ||
+        (op->flags & GYREI_OP_CANCELING) != 0)
+        return;
+    op->flags |= GYREI_OP_CANCELING;
+    switch ((gyrei_op_state)op->state) {
+    case GYREI_OP_QUEUED:
+        gyrei_list_remove(&op->link);
+        gyrei_op_complete(loop, op, GYRE_ECANCELED, 0, 0);
+        break;
+    case GYREI_OP_RUNNABLE: cancel_runnable(loop, op); break;
+    case GYREI_OP_PARKED:
+    case GYREI_OP_IN_KERNEL: loop->ops->cancel(loop->backend, op); break;
+    case GYREI_OP_IDLE: break;
+    }
+}
+
+void gyrei_op_parked(gyre_loop *loop, gyre_op *op)
+{
+    GYRE_ASSERT(op->state == GYREI_OP_QUEUED || op->state == GYREI_OP_RUNNABLE);
+    set_state(loop, op, GYREI_OP_PARKED);
+}
+
+void gyrei_op_in_kernel(gyre_loop *loop, gyre_op *op)
+{
+    GYRE_ASSERT(op->state == GYREI_OP_QUEUED);
+    set_state(loop, op, GYREI_OP_IN_KERNEL);
+}
+
+void gyrei_op_ready(gyre_loop *loop, gyre_op *op)
+{
+    GYRE_ASSERT(op->state == GYREI_OP_QUEUED || op->state == GYREI_OP_PARKED);
+    GYRE_ASSERT((op->flags & GYREI_OP_HAS_RESULT) == 0);
+    op->flags |= GYREI_OP_PERFORM;
+    set_state(loop, op, GYREI_OP_RUNNABLE);
+    run_queue_append(loop, op);
+}
+
+/* Puts a result behind those that wait already. */
+static bool push_record(gyre_loop *loop, gyre_op *op, const gyrei_record *values)
+{
+    gyrei_record *record = loop->records_free;
+
+    if (record == NULL)
+        return false;
+    loop->records_free = record->next;
+    *record = *values;
+    if (op->records == NULL) {
+        record->next = record;
+    } else {
+        record->next = op->records->next;
+        op->records->next = record;
+    }
+    op->records = record;
+    return true;
+}
+
+static void set_result(gyre_op *op, const gyrei_record *values)
+{
+    op->flags &= (uint16_t) ~(GYREI_OP_RESULT_MORE | GYREI_OP_RESULT_BUFFER);
+    op->flags |= GYREI_OP_HAS_RESULT;
+    if ((values->flags & GYREI_RESULT_MORE) != 0)
+        op->flags |= GYREI_OP_RESULT_MORE;
+    if ((values->flags & GYREI_RESULT_BUFFER) != 0)
+        op->flags |= GYREI_OP_RESULT_BUFFER;
+    op->result = values->value;
+    op->result_offset = values->offset;
+}
+
+bool gyrei_op_complete(gyre_loop *loop, gyre_op *op, int32_t value, uint32_t flags, uint32_t offset)
+{
+    gyrei_record values = {.value = value, .flags = flags, .offset = offset};
+
+    GYRE_ASSERT(op->state != GYREI_OP_IDLE && op->state != GYREI_OP_RUNNABLE);
+    GYRE_ASSERT((flags & GYREI_RESULT_MORE) == 0 || (op->flags & GYREI_OP_MULTISHOT) != 0);
+    if ((op->flags & GYREI_OP_HAS_RESULT) == 0)
+        set_result(op, &values);
+    else if (!push_record(loop, op, &values))
+        return false;
+    if ((flags & GYREI_RESULT_MORE) == 0) {
+        set_state(loop, op, GYREI_OP_RUNNABLE);
+        gyrei_slots_renew(&loop->slots, op->slot);
+    }
+    run_queue_append(loop, op);
+    return true;
+}
+
+uint64_t gyrei_op_id(const gyre_loop *loop, const gyre_op *op)
+{
+    return gyrei_slots_id(&loop->slots, op->slot);
+}
+
+gyre_op *gyrei_op_find(const gyre_loop *loop, uint64_t id)
+{
+    return gyrei_slots_find(&loop->slots, id);
+}
+
+/*
+ * Takes the oldest waiting result out of `op`; what waits behind it moves up, and the op back into
+ * the run queue.
+ */
+static void take_result(gyre_loop *loop, gyre_op *op, gyrei_result *result)
+{
+    gyrei_record *last = op->records;
+
+    result->value = op->result;
+    result->flags = 0;
+    result->base = NULL;
+    if ((op->flags & GYREI_OP_RESULT_MORE) != 0)
+        result->flags |= GYREI_RESULT_MORE;
+    if ((op->flags & GYREI_OP_RESULT_BUFFER) != 0) {
+        result->flags |= GYREI_RESULT_BUFFER;
+        result->base = loop->ops->buf_base(loop->backend, op->result_offset);
+    }
+    if (last == NULL) {
+        op->flags &=
+            (uint16_t) ~(GYREI_OP_HAS_RESULT | GYREI_OP_RESULT_MORE | GYREI_OP_RESULT_BUFFER);
+        return;
+    }
+    gyrei_record *first = last->next;
+
+    set_result(op, first);
+    if (first == last)
+        op->records = NULL;
+    else
+        last->next = first->next;
+    first->next = loop->records_free;
+    loop->records_free = first;
+    run_queue_append(loop, op);
+}
+
+bool gyrei_op_run_next(gyre_loop *loop)
+{
+    gyre_link *link = gyrei_list_pop(&loop->runnable);
+    gyrei_result result;
+    gyre_op *op;
+
+    if (link == NULL)
+        return false;
+    op = GYRE_CONTAINER_OF(link, gyre_op, link);
+    loop->runnable_count--;
+    op->flags &= (uint16_t)~GYREI_OP_IN_RUN_QUEUE;
+    if ((op->flags & GYREI_OP_PERFORM) != 0) {
+        op->flags &= (uint16_t)~GYREI_OP_PERFORM;
+        if (!loop->ops->perform(loop->backend, op, &result))
+            return true;
+        if ((result.flags & GYREI_RESULT_MORE) == 0)
+            gyrei_slots_renew(&loop->slots, op->slot);
+    } else {
+        take_result(loop, op, &result);
+    }
+    if ((result.flags & GYREI_RESULT_MORE) == 0)
+        set_state(loop, op, GYREI_OP_IDLE);
+    op->done(loop, op, &result);
+    if ((result.flags & GYREI_RESULT_BUFFER) != 0)
+        loop->ops->buf_release(loop->backend, result.base);
+    return true;
+}
+
+const char *gyrei_op_kind_name(uint32_t kind)
+{
+    static const char *const names[GYREI_OP_KINDS] = {
+        "none", "accept", "connect", "recv", "send", "poll", "open", "stat", "read", "close",
+    };
+
+    return kind < GYREI_OP_KINDS ? names[kind] : "none";
+}
+
+const char *gyrei_op_state_name(uint32_t state)
+{
+    static const char *const names[] = {"idle", "queued", "parked", "in_kernel", "runnable"};
+
+    return state < sizeof(names) / sizeof(names[0]) ? names[state] : "none";
+}

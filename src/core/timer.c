@@ -1,0 +1,210 @@
+/*
+ * Timers: deadlines in the heap, a batch of due ones, and the handle around them.
+ *
+ *   IDLE --start--> WAITING (in the heap) --collect--> DUE (in loop->due) --run--> IDLE, or WAITING
+ *   again if it repeats
+ *
+ * A timer is never run before deadline_ns; the loop wakes for latest_ns, which is the deadline plus
+ * slack. Collecting ends at the first node of the heap that is not due, so that slack never holds
+ * back a timer beyond its own latest moment.
+ */
+#include "core/timer.h"
+
+#include "core/loop.h"
+
+enum { NODE_IDLE = 0, NODE_WAITING, NODE_DUE };
+
+int gyrei_timer_node_init(gyre_loop *loop, gyre_timer_node *node,
+                          void (*fire)(gyre_loop *loop, gyre_timer_node *node))
+{
+    *node = (gyre_timer_node){.fire = fire, .state = NODE_IDLE};
+    gyrei_list_init(&node->link);
+    return gyrei_heap_reserve(&loop->timers);
+}
+
+void gyrei_timer_node_close(gyre_loop *loop, gyre_timer_node *node)
+{
+    gyrei_timer_node_stop(loop, node);
+    gyrei_heap_unreserve(&loop->timers);
+}
+
+void gyrei_timer_node_start(gyre_loop *loop, gyre_timer_node *node, uint64_t deadline_ns,
+                            uint64_t slack_ns)
+{
+    if (node->state == NODE_DUE)
+        gyrei_list_remove(&node->link);
+    node->deadline_ns = deadline_ns;
+    node->latest_ns = gyrei_time_add(deadline_ns, slack_ns);
+    node->sequence = loop->timer_sequence++;
+    if (node->state == NODE_WAITING)
+        gyrei_heap_update(&loop->timers, node);
+    else
+        gyrei_heap_push(&loop->timers, node);
+    node->state = NODE_WAITING;
+}
+
+void gyrei_timer_node_stop(gyre_loop *loop, gyre_timer_node *node)
+{
+    if (node->state == NODE_WAITING)
+        gyrei_heap_remove(&loop->timers, node);
+    else if (node->state == NODE_DUE)
+        gyrei_list_remove(&node->link);
+    node->state = NODE_IDLE;
+}
+
+bool gyrei_timer_node_started(const gyre_timer_node *node)
+{
+    return node->state != NODE_IDLE;
+}
+
+void gyrei_timers_collect(gyre_loop *loop)
+{
+    gyre_timer_node *node;
+
+    while ((node = gyrei_heap_first(&loop->timers)) != NULL && node->deadline_ns <= loop->now_ns &&
+           node->deadline_ns != UINT64_MAX) {
+        gyrei_heap_remove(&loop->timers, node);
+        node->state = NODE_DUE;
+        gyrei_list_append(&loop->due, &node->link);
+    }
+}
+
+bool gyrei_timers_run_next(gyre_loop *loop)
+{
+    gyre_link *link = gyrei_list_pop(&loop->due);
+    gyre_timer_node *node;
+
+    if (link == NULL)
+        return false;
+    node = GYRE_CONTAINER_OF(link, gyre_timer_node, link);
+    GYRE_ASSERT(node->state == NODE_DUE);
+    node->state = NODE_IDLE;
+    node->fire(loop, node);
+    return true;
+}
+
+uint64_t gyrei_timers_next_ns(const gyre_loop *loop)
+{
+    return loop->timers.count > 0 ? loop->timers.entries[0].key : UINT64_MAX;
+}
+
+static void timer_close(gyre_loop *loop, gyre_handle *handle)
+{
+    gyre_timer *timer = GYRE_CONTAINER_OF(handle, gyre_timer, handle);
+
+    gyrei_timer_node_close(loop, &timer->node);
+}
+
+static const gyrei_handle_class timer_class = {.kind = GYRE_HANDLE_TIMER, .close = timer_close};
+
+/*
+ * Puts a repeating timer on the next point of its grid that is still to come, and counts those that
+ * are lost.
+ */
+static void start_next_period(gyre_loop *loop, gyre_timer *timer)
+{
+    const uint64_t due = timer->node.deadline_ns;
+    const uint64_t skipped = (loop->now_ns - due) / timer->repeat_ns;
+    const uint64_t ahead = gyrei_time_add(skipped * timer->repeat_ns, timer->repeat_ns);
+
+    timer->missed += skipped;
+    gyrei_timer_node_start(loop, &timer->node, gyrei_time_add(due, ahead), timer->slack_ns);
+}
+
+static void timer_fire(gyre_loop *loop, gyre_timer_node *node)
+{
+    gyre_timer *timer = GYRE_CONTAINER_OF(node, gyre_timer, node);
+    gyrei_frame frame;
+
+    GYRE_ASSERT(loop->now_ns >= node->deadline_ns);
+    if (timer->repeat_ns > 0)
+        start_next_period(loop, timer);
+    else
+        gyrei_handle_set_active(&timer->handle, false);
+    gyrei_callback_enter(loop, &frame, GYRE_HANDLE_TIMER, timer, timer->handle.name);
+    timer->cb(timer);
+    gyrei_callback_leave(loop, &frame);
+}
+
+int gyre_timer_init(gyre_loop *loop, gyre_timer *timer)
+{
+    int error;
+
+    gyrei_loop_check(loop);
+    error = gyrei_timer_node_init(loop, &timer->node, timer_fire);
+    if (error != 0)
+        return error;
+    gyrei_handle_init(loop, &timer->handle, &timer_class);
+    timer->cb = NULL;
+    timer->repeat_ns = 0;
+    timer->slack_ns = 0;
+    timer->missed = 0;
+    return 0;
+}
+
+void gyre_timer_start_at(gyre_timer *timer, uint64_t deadline_ns, uint64_t repeat_ns,
+                         gyre_timer_cb cb)
+{
+    GYRE_ASSERT(cb != NULL);
+    GYRE_ASSERT(!gyrei_handle_is_closing(&timer->handle));
+    gyrei_loop_check(timer->handle.loop);
+    timer->cb = cb;
+    timer->repeat_ns = repeat_ns;
+    gyrei_timer_node_start(timer->handle.loop, &timer->node, deadline_ns, timer->slack_ns);
+    gyrei_handle_set_active(&timer->handle, true);
+}
+
+void gyre_timer_start(gyre_timer *timer, uint64_t timeout_ns, uint64_t repeat_ns, gyre_timer_cb cb)
+{
+    const gyre_loop *loop = timer->handle.loop;
+    /* The loop's time may be a long callback old: counted from there the timer would be early. */
+    const uint64_t from = timeout_ns > 0 ? loop->env->now_ns(loop->env) : loop->now_ns;
+
+    gyre_timer_start_at(timer, gyrei_time_add(from, timeout_ns), repeat_ns, cb);
+}
+
+void gyre_timer_stop(gyre_timer *timer)
+{
+    gyrei_loop_check(timer->handle.loop);
+    if (gyrei_handle_is_closing(&timer->handle))
+        return;
+    gyrei_timer_node_stop(timer->handle.loop, &timer->node);
+    gyrei_handle_set_active(&timer->handle, false);
+}
+
+int gyre_timer_again(gyre_timer *timer)
+{
+    if (timer->cb == NULL || timer->repeat_ns == 0 || gyrei_handle_is_closing(&timer->handle))
+        return GYRE_EINVAL;
+    gyre_timer_start(timer, timer->repeat_ns, timer->repeat_ns, timer->cb);
+    return 0;
+}
+
+void gyre_timer_set_slack(gyre_timer *timer, uint64_t slack_ns)
+{
+    timer->slack_ns = slack_ns;
+}
+
+void gyre_timer_set_repeat(gyre_timer *timer, uint64_t repeat_ns)
+{
+    timer->repeat_ns = repeat_ns;
+}
+
+uint64_t gyre_timer_repeat_ns(const gyre_timer *timer)
+{
+    return timer->repeat_ns;
+}
+
+uint64_t gyre_timer_due_in_ns(const gyre_timer *timer)
+{
+    const uint64_t now_ns = timer->handle.loop->now_ns;
+
+    if (timer->node.state != NODE_WAITING || timer->node.deadline_ns <= now_ns)
+        return 0;
+    return timer->node.deadline_ns - now_ns;
+}
+
+uint64_t gyre_timer_missed(const gyre_timer *timer)
+{
+    return timer->missed;
+}
