@@ -1,0 +1,97 @@
+/*
+ * The slot table: chunks of slots, and a list of the free ones through their next_free.
+ *
+ * A freed slot goes to the front of the list, so that a busy table stays small and warm. Only the
+ * array of chunk pointers moves when the table grows.
+ */
+#include "base/slots.h"
+
+enum { CHUNKS_FIRST = 4 };
+
+void gyrei_slots_init(gyrei_slots *slots, const gyre_allocator *allocator)
+{
+    *slots = (gyrei_slots){.allocator = allocator, .first_free = GYREI_SLOT_NONE};
+}
+
+void gyrei_slots_close(gyrei_slots *slots)
+{
+    for (uint32_t i = 0; i < slots->chunk_count; i++)
+        gyrei_free(slots->allocator, slots->chunks[i], GYREI_SLOT_CHUNK * sizeof(gyrei_slot));
+    gyrei_free(slots->allocator, slots->chunks, slots->chunk_max * sizeof(gyrei_slot *));
+    gyrei_slots_init(slots, slots->allocator);
+}
+
+/* Makes room for one more pointer to a chunk. */
+static int grow_index(gyrei_slots *slots)
+{
+    const uint32_t max = slots->chunk_max == 0 ? CHUNKS_FIRST : slots->chunk_max * 2;
+    gyrei_slot **chunks;
+
+    if (slots->chunk_count < slots->chunk_max)
+        return 0;
+    if (max > GYREI_SLOT_NONE / GYREI_SLOT_CHUNK)
+        return GYRE_ENOMEM;
+    chunks = gyrei_resize(slots->allocator, slots->chunks, slots->chunk_max * sizeof(gyrei_slot *),
+                          max * sizeof(gyrei_slot *));
+    if (chunks == NULL)
+        return GYRE_ENOMEM;
+    slots->chunks = chunks;
+    slots->chunk_max = max;
+    return 0;
+}
+
+static int grow(gyrei_slots *slots)
+{
+    const uint32_t first = slots->chunk_count * GYREI_SLOT_CHUNK;
+    gyrei_slot *chunk;
+
+    if (grow_index(slots) != 0)
+        return GYRE_ENOMEM;
+    chunk = gyrei_alloc(slots->allocator, GYREI_SLOT_CHUNK * sizeof(gyrei_slot));
+    if (chunk == NULL)
+        return GYRE_ENOMEM;
+    for (uint32_t i = 0; i < GYREI_SLOT_CHUNK; i++) {
+        chunk[i].generation = 1;
+        chunk[i].next_free = first + i + 1;
+    }
+    chunk[GYREI_SLOT_CHUNK - 1].next_free = slots->first_free;
+    slots->first_free = first;
+    slots->chunks[slots->chunk_count++] = chunk;
+    return 0;
+}
+
+int gyrei_slots_take(gyrei_slots *slots, void *object, uint32_t *slot)
+{
+    gyrei_slot *entry;
+
+    GYRE_ASSERT(object != NULL);
+    if (slots->first_free == GYREI_SLOT_NONE && grow(slots) != 0)
+        return GYRE_ENOMEM;
+    *slot = slots->first_free;
+    entry = gyrei_slots_at(slots, *slot);
+    slots->first_free = entry->next_free;
+    entry->object = object;
+    slots->used++;
+    return 0;
+}
+
+void gyrei_slots_renew(gyrei_slots *slots, uint32_t slot)
+{
+    gyrei_slot *entry = gyrei_slots_at(slots, slot);
+
+    GYRE_ASSERT(entry->object != NULL);
+    /* Generation 0 is never given out: the number 0 then means "none" wherever one is kept. */
+    if (++entry->generation == 0)
+        entry->generation = 1;
+}
+
+void gyrei_slots_release(gyrei_slots *slots, uint32_t slot)
+{
+    gyrei_slot *entry = gyrei_slots_at(slots, slot);
+
+    gyrei_slots_renew(slots, slot);
+    entry->object = NULL;
+    entry->next_free = slots->first_free;
+    slots->first_free = slot;
+    slots->used--;
+}
