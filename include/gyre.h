@@ -19,5 +19,6 @@
 #include "gyre/tcp.h"
 #include "gyre/timer.h"
 #include "gyre/trace.h"
+#include "gyre/work.h"
 
 #endif

@@ -89,6 +89,7 @@ static void init_lists(gyre_loop *loop)
     gyrei_list_init(&loop->due);
     gyrei_list_init(&loop->closing);
     gyrei_list_init(&loop->handles);
+    gyrei_list_init(&loop->services);
     for (int phase = 0; phase < GYREI_HOOK_PHASES; phase++) {
         gyrei_list_init(&loop->hooks[phase]);
         loop->hook_next[phase] = &loop->hooks[phase];
@@ -151,6 +152,7 @@ static void destroy(gyre_loop *loop)
 {
     const gyre_allocator allocator = loop->allocator;
 
+    gyrei_services_close(loop);
     if (loop->remote != NULL)
         gyrei_remote_shut(loop);
     if (loop->signals_close != NULL)
@@ -218,7 +220,7 @@ int gyre_loop_init(gyre_loop **out, const gyre_loop_options *options)
 /* ---- the end ---- */
 
 /* A child that was never told of the fork may close: it only lets go of what is its own. */
-static bool is_forked(const gyre_loop *loop)
+bool gyrei_loop_is_forked(const gyre_loop *loop)
 {
     return *loop->fork_word == 0;
 }
@@ -226,7 +228,7 @@ static bool is_forked(const gyre_loop *loop)
 int gyre_loop_close(gyre_loop *loop)
 {
     GYRE_ASSERT(loop->depth == 0);
-    if (!is_forked(loop)) {
+    if (!gyrei_loop_is_forked(loop)) {
         gyrei_loop_check(loop);
         if (loop->handle_count > 0 || loop->alive > loop->holds || loop->runnable_count > 0 ||
             loop->task_count > 0 || !gyrei_list_empty(&loop->queued))
@@ -251,6 +253,7 @@ static void cancel_requests(gyre_loop *loop)
         if (op != NULL)
             gyrei_op_cancel(loop, op);
     }
+    gyrei_services_cancel(loop);
 }
 
 int gyre_loop_shutdown(gyre_loop *loop, uint64_t timeout_ns)
@@ -276,7 +279,7 @@ int gyre_loop_forked(gyre_loop *loop)
 {
     int error;
 
-    GYRE_ASSERT(is_forked(loop));
+    GYRE_ASSERT(gyrei_loop_is_forked(loop));
     error = gyrei_remote_forked(loop);
     if (error != 0)
         return error;
@@ -284,6 +287,7 @@ int gyre_loop_forked(gyre_loop *loop)
     if (error != 0)
         return error;
     *loop->fork_word = 1;
+    gyrei_services_forked(loop);
     loop->owner = loop->enabled ? loop->env->thread_id(loop->env) : 0;
     return 0;
 }
@@ -294,7 +298,7 @@ void gyrei_loop_check(const gyre_loop *loop)
      * Asserts in a forked child that has not called gyre_loop_forked, and on a thread that is not
      * the loop's.
      */
-    GYRE_ASSERT(!is_forked(loop));
+    GYRE_ASSERT(!gyrei_loop_is_forked(loop));
     GYRE_ASSERT(loop->owner == 0 || loop->owner == loop->env->thread_id(loop->env));
 }
 

@@ -174,6 +174,8 @@ static void flush_streams(gyre_loop *loop)
 {
     if (loop->flush_first != NULL)
         loop->flush(loop);
+    if (loop->services_dirty)
+        gyrei_services_flush(loop);
     if (!gyrei_list_empty(&loop->queued))
         gyrei_op_flush_queued(loop);
 }

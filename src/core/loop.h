@@ -33,6 +33,22 @@
  */
 #define GYREI_RECORDS 4096
 
+/*
+ * Something that a layer above keeps for each loop, made on first use. Each function may be NULL.
+ */
+typedef struct gyrei_service {
+    gyre_link link;
+    const void *key; /* an address of the layer's own */
+    /* hands over what the layer has gathered; called before the loop may sleep */
+    void (*flush)(gyre_loop *loop, struct gyrei_service *service);
+    /* asks all requests in flight to end: the loop is shut down */
+    void (*cancel)(gyre_loop *loop, struct gyrei_service *service);
+    /* the loop was forked, and this is the child */
+    void (*forked)(gyre_loop *loop, struct gyrei_service *service);
+    /* the loop ends: frees the service */
+    void (*close)(gyre_loop *loop, struct gyrei_service *service);
+} gyrei_service;
+
 struct gyre_loop {
     const gyrei_backend_ops *ops;
     gyrei_backend *backend;
@@ -108,6 +124,8 @@ struct gyre_loop {
     void *streams; /* what net/ keeps for each loop (write blocks) */
     void (*streams_close)(gyre_loop *loop);
     void (*signals_close)(gyre_loop *loop);
+    gyre_link services;
+    bool services_dirty; /* a service has gathered something to flush */
 };
 
 /* What a callback interrupts: kept on the stack of whoever calls into user code. */
@@ -144,6 +162,18 @@ void gyrei_task_cancel(gyre_loop *loop, gyre_task *task);
  * functions that change it.
  */
 void gyrei_loop_check(const gyre_loop *loop);
+
+/* Adds a service that is not there yet. */
+void gyrei_service_add(gyre_loop *loop, gyrei_service *service);
+/* The service added with `key`, or NULL. */
+gyrei_service *gyrei_service_find(const gyre_loop *loop, const void *key);
+/* For loop.c and life.c: each calls the function of that name of every service. */
+void gyrei_services_flush(gyre_loop *loop);
+void gyrei_services_cancel(gyre_loop *loop);
+void gyrei_services_forked(gyre_loop *loop);
+void gyrei_services_close(gyre_loop *loop);
+/* Whether this is a child that was never told of the fork. */
+bool gyrei_loop_is_forked(const gyre_loop *loop);
 
 /* Reports `line` through the loop's log callback. */
 void gyrei_log(const gyre_loop *loop, const char *format, ...)
