@@ -35,7 +35,10 @@ typedef enum gyre_work_priority {
     GYRE_WORK_PRIORITIES
 } gyre_work_priority;
 
-/* Runs in a thread of the pool. Only gyre_work_canceled, gyre_post and gyre_async_send may be called there. */
+/*
+ * Runs in a thread of the pool. Of this library only gyre_work_canceled, gyre_post and
+ * gyre_async_send may be called there.
+ */
 typedef void (*gyre_work_cb)(gyre_work *work);
 
 /*

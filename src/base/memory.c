@@ -1,6 +1,6 @@
 /*
- * Memory through the user's allocator. Zeroing happens here, so that an allocator needs one function
- * only.
+ * Memory through the user's allocator. Zeroing happens here, so that an allocator needs but one
+ * function.
  */
 #include "base/memory.h"
 

@@ -7,9 +7,9 @@
  *
  * Invariants: a lane's queue, counts and list of threads are touched under its lock. A thread takes
  * several pieces of work at a time only while they have been short, so that the lock costs little;
- * an entry of a batch is claimed by an atomic exchange, whoever comes first: its thread, a thief, or
- * take_back. So that one long piece in a batch does not hold back those behind it, another thread
- * looks at the batch after STEAL_AFTER_NS. A thread ends only when nothing is reserved.
+ * an entry of a batch is claimed by an atomic exchange, whoever comes first: its thread, a thief,
+ * or take_back. So that one long piece in a batch does not hold back those behind it, another
+ * thread looks at the batch after STEAL_AFTER_NS. A thread ends only when nothing is reserved.
  */
 #include "work/pool.h"
 

@@ -38,7 +38,10 @@ static void finish(gyre_loop *loop, gyre_slice *slice, int status)
     gyrei_callback_leave(loop, &frame);
 }
 
-/* One step of the first slice, which then goes to the end of the ring. */
+/*
+ * One step of the first slice, which then goes to the end of the ring. It is out of the ring
+ * meanwhile: a step may run a turn of its own, which must not step it again.
+ */
 static uint64_t run_step(gyre_loop *loop, slices *self, uint64_t begun_ns)
 {
     gyre_slice *slice = GYRE_CONTAINER_OF(self->ring.next, gyre_slice, link);
@@ -51,7 +54,6 @@ static uint64_t run_step(gyre_loop *loop, slices *self, uint64_t begun_ns)
         return clock_ns(loop);
     }
     gyrei_list_remove(&slice->link);
-    gyrei_list_append(&self->ring, &slice->link);
     gyrei_callback_enter(loop, &frame, GYRE_HANDLE_NONE, slice, "slice");
     more = slice->step(slice);
     gyrei_callback_leave(loop, &frame);
@@ -62,6 +64,8 @@ static uint64_t run_step(gyre_loop *loop, slices *self, uint64_t begun_ns)
         finish(loop, slice, GYRE_ECANCELED);
     else if (more <= 0)
         finish(loop, slice, more);
+    else
+        gyrei_list_append(&self->ring, &slice->link);
     return ended_ns;
 }
 
@@ -87,13 +91,14 @@ static void run_turn(gyre_loop *loop, gyre_timer_node *node)
     const uint64_t begun_ns = clock_ns(loop);
     uint64_t now_ns = begun_ns;
 
-    /* Started first: a step may run a turn of its own, and that one goes on with the others. */
-    if (!gyrei_list_empty(&self->ring))
-        gyrei_timer_node_start(loop, node, loop->now_ns, 0);
+    /* Started first, so that a turn that a step runs goes on with the others. */
+    gyrei_timer_node_start(loop, node, loop->now_ns, 0);
     while (!gyrei_list_empty(&self->ring) && now_ns - begun_ns < budget_ns)
         now_ns = run_step(loop, self, now_ns);
     if (gyrei_list_empty(&self->ring))
         gyrei_timer_node_stop(loop, node);
+    else if (!gyrei_timer_node_started(node))
+        gyrei_timer_node_start(loop, node, loop->now_ns, 0);
 }
 
 static void slices_cancel(gyre_loop *loop, gyrei_service *service)

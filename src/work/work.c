@@ -205,7 +205,7 @@ static void works_cancel(gyre_loop *loop, gyrei_service *service)
     }
 }
 
-/* A child has none of the threads: what they had ends here, and their pool with its locks is left. */
+/* A child has none of the threads: what they had ends here, and their pool is left as it is. */
 static void works_forked(gyre_loop *loop, gyrei_service *service)
 {
     works *self = (works *)service;
