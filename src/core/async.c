@@ -81,7 +81,7 @@ int gyre_post(gyre_remote *remote, gyre_post_node *node, gyre_post_cb cb)
     } while (!__atomic_compare_exchange_n(&remote->head, &head, node, true, __ATOMIC_SEQ_CST,
                                           __ATOMIC_RELAXED));
     if (head == NULL && __atomic_load_n(&remote->sleeping, __ATOMIC_SEQ_CST) != 0)
-        remote->env->sys->event_write(remote->env, remote->wake_fd);
+        gyrei_remote_wake(remote);
     return 0;
 }
 
@@ -162,6 +162,11 @@ void gyrei_remote_set_sleeping(gyre_remote *remote, bool sleeping)
     __atomic_store_n(&remote->sleeping, sleeping, __ATOMIC_SEQ_CST);
 }
 
+void gyrei_remote_wake(const gyre_remote *remote)
+{
+    remote->env->sys->event_write(remote->env, remote->wake_fd);
+}
+
 bool gyrei_remote_has_posts(const gyre_remote *remote)
 {
     return __atomic_load_n(&remote->head, __ATOMIC_SEQ_CST) != NULL;
@@ -233,8 +238,6 @@ void gyrei_remote_shut(gyre_loop *loop)
         loop->posted = node->next;
         run_post(loop, node, GYRE_ECANCELED);
     }
-    loop->remote = NULL;
-    gyre_remote_unref(remote);
 }
 
 int gyrei_remote_forked(gyre_loop *loop)

@@ -33,6 +33,8 @@ int gyrei_remote_wake_fd(const gyre_remote *remote);
  * it sleeps.
  */
 void gyrei_remote_set_sleeping(gyre_remote *remote, bool sleeping);
+/* Writes to the eventfd. */
+void gyrei_remote_wake(const gyre_remote *remote);
 /* Something was posted and not yet taken. */
 bool gyrei_remote_has_posts(const gyre_remote *remote);
 /* Appends everything posted so far to loop->posted, oldest first. */
@@ -40,8 +42,8 @@ void gyrei_posts_take(gyre_loop *loop);
 /* Runs the first of loop->posted; false if there is none. */
 bool gyrei_posts_run_next(gyre_loop *loop);
 /*
- * Shuts the door: later posts say GYRE_EGONE, what waits is called with GYRE_ECANCELED. Drops the
- * loop's reference.
+ * Shuts the door: later posts say GYRE_EGONE, what waits is called with GYRE_ECANCELED. The loop
+ * keeps its reference, and with it the eventfd, until its backend is closed.
  */
 void gyrei_remote_shut(gyre_loop *loop);
 /* In a forked child: an eventfd of its own, under the same number. */

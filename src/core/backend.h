@@ -112,6 +112,15 @@ typedef struct gyrei_backend_ops {
     void (*buf_unkeep)(gyrei_backend *backend, const void *base);
 } gyrei_backend_ops;
 
+/* ---- what a backend may ask of its loop ---- */
+
+const gyrei_env *gyrei_loop_env(const gyre_loop *loop);
+void *gyrei_loop_alloc(const gyre_loop *loop, size_t bytes); /* zeroed, or NULL */
+void gyrei_loop_free(const gyre_loop *loop, void *pointer, size_t bytes);
+/* Reports one line through the loop's log callback. */
+void gyrei_log(const gyre_loop *loop, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /*
  * Opens the backend that `name` asks for ("auto", "uring", "epoll", "poll"), falling back as design
  * says; strict forbids falling back from a named one. Implemented by backend/select.c.

@@ -35,6 +35,7 @@ typedef struct gyrei_sys {
     int (*shutdown)(const gyrei_env *env, int fd, int how);
     int (*local_address)(const gyrei_env *env, int fd, gyre_address *address);
     int (*peer_address)(const gyrei_env *env, int fd, gyre_address *address);
+    /* the value of SO_ERROR is 0 or a GYRE_E* */
     int (*get_option)(const gyrei_env *env, int fd, int level, int name, void *value,
                       uint32_t *len);
     int (*set_option)(const gyrei_env *env, int fd, int level, int name, const void *value,

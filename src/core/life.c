@@ -24,7 +24,12 @@ enum {
     FORK_PAGE_BYTES = 4096
 };
 
-/* ---- memory and log lines ---- */
+/* ---- what backends ask of the loop ---- */
+
+const gyrei_env *gyrei_loop_env(const gyre_loop *loop)
+{
+    return loop->env;
+}
 
 void *gyrei_loop_alloc(const gyre_loop *loop, size_t bytes)
 {

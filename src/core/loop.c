@@ -180,13 +180,19 @@ static void flush_streams(gyre_loop *loop)
         gyrei_op_flush_queued(loop);
 }
 
+/* Whether the loop has something to run without the kernel's help. */
+static bool is_busy(const gyre_loop *loop)
+{
+    return has_pending(loop) || loop->idle_count > 0 || loop->closing_count > 0 || loop->stop ||
+           !gyrei_list_empty(&loop->due) || !gyrei_list_empty(&loop->queued);
+}
+
 /* How long the loop may sleep, by a clock read since the last callback. */
 static uint64_t sleep_ns(gyre_loop *loop)
 {
     uint64_t next_ns;
 
-    if (has_pending(loop) || loop->idle_count > 0 || loop->closing_count > 0 || loop->stop ||
-        loop->alive == 0)
+    if (is_busy(loop))
         return 0;
     next_ns = gyrei_timers_next_ns(loop);
     if (next_ns == UINT64_MAX)
@@ -207,7 +213,7 @@ static int wait_for_events(gyre_loop *loop, bool may_sleep)
 
     do {
         flush_streams(loop);
-        timeout_ns = may_sleep ? sleep_ns(loop) : 0;
+        timeout_ns = may_sleep && loop->alive > 0 ? sleep_ns(loop) : 0;
         if (timeout_ns > 0) {
             gyrei_remote_set_sleeping(loop->remote, true);
             if (gyrei_remote_has_posts(loop->remote))
@@ -243,19 +249,10 @@ static void run_phase(gyre_loop *loop, const phase_spec *spec)
         ;
 }
 
-static void turn_begin(gyre_loop *loop)
+static void trace_turn(gyre_loop *loop, gyre_trace_type type)
 {
-    loop->depth++;
     if (__builtin_expect(loop->trace != NULL, 0))
-        gyrei_trace_phase(loop, GYRE_TRACE_TURN_BEGIN);
-}
-
-static void turn_end(gyre_loop *loop, gyre_phase outer)
-{
-    loop->depth--;
-    set_phase(loop, outer);
-    if (__builtin_expect(loop->trace != NULL, 0))
-        gyrei_trace_phase(loop, GYRE_TRACE_TURN_END);
+        gyrei_trace_phase(loop, type);
 }
 
 static int run_turn(gyre_loop *loop, bool may_sleep)
@@ -263,7 +260,8 @@ static int run_turn(gyre_loop *loop, bool may_sleep)
     const gyre_phase outer = loop->phase;
     int error;
 
-    turn_begin(loop);
+    loop->depth++;
+    trace_turn(loop, GYRE_TRACE_TURN_BEGIN);
     run_phase(loop, &phase_pending);
     run_phase(loop, &phase_idle);
     run_phase(loop, &phase_prepare);
@@ -272,7 +270,9 @@ static int run_turn(gyre_loop *loop, bool may_sleep)
     run_phase(loop, &phase_check);
     run_phase(loop, &phase_close);
     run_phase(loop, &phase_timers);
-    turn_end(loop, outer);
+    set_phase(loop, outer);
+    trace_turn(loop, GYRE_TRACE_TURN_END);
+    loop->depth--;
     return error;
 }
 
@@ -281,6 +281,8 @@ static int claim(gyre_loop *loop)
 {
     int error;
 
+    /* The caller may have taken his time since the last turn. */
+    loop->ran = true;
     if (loop->enabled) {
         gyrei_loop_check(loop);
         return 0;
@@ -293,7 +295,6 @@ static int claim(gyre_loop *loop)
         return error;
     }
     loop->enabled = true;
-    gyre_loop_update_now(loop);
     return 0;
 }
 
@@ -308,13 +309,24 @@ static int run_default(gyre_loop *loop)
     int error = 0;
 
     if (gyre_loop_alive(loop) && !loop->stop) {
+        loop->depth++;
         gyre_loop_update_now(loop);
         run_phase(loop, &phase_timers);
         set_phase(loop, outer);
+        loop->depth--;
     }
     while (error == 0 && gyre_loop_alive(loop) && !loop->stop)
         error = run_turn(loop, true);
     return error;
+}
+
+/*
+ * A turn that its caller waits for does not sleep when there is work before its poll: what the
+ * caller waits for may be that work.
+ */
+static int run_one_turn(gyre_loop *loop)
+{
+    return run_turn(loop, !has_pending(loop) && loop->idle_count == 0);
 }
 
 /* A stop ends the outermost run; a nested one that it ended too leaves it standing. */
@@ -335,10 +347,10 @@ int gyre_loop_run(gyre_loop *loop, gyre_run_mode mode)
         return error;
     if (mode == GYRE_RUN_DEFAULT)
         error = run_default(loop);
-    else if (!loop->stop && gyre_loop_alive(loop))
-        error = run_turn(loop, mode == GYRE_RUN_ONCE);
-    else
+    else if (loop->stop || !gyre_loop_alive(loop))
         gyre_loop_update_now(loop);
+    else
+        error = mode == GYRE_RUN_ONCE ? run_one_turn(loop) : run_turn(loop, false);
     stop_served(loop);
     return error != 0 ? error : gyre_loop_alive(loop);
 }
@@ -357,7 +369,7 @@ int64_t gyre_loop_run_turns(gyre_loop *loop, uint64_t max)
     int error = claim(loop);
 
     while (error == 0 && turns < max && !loop->stop && gyre_loop_alive(loop)) {
-        error = run_turn(loop, true);
+        error = run_one_turn(loop);
         turns++;
     }
     stop_served(loop);
@@ -369,6 +381,28 @@ static const phase_spec *const round_of_phases[] = {
     &phase_check,   &phase_close, &phase_timers,
 };
 enum { ROUND_PHASES = sizeof(round_of_phases) / sizeof(round_of_phases[0]) };
+
+static int step_enter(gyre_loop *loop, const phase_spec *spec)
+{
+    int error = 0;
+
+    if (loop->step_position == 0)
+        trace_turn(loop, GYRE_TRACE_TURN_BEGIN);
+    if (spec == &phase_poll)
+        error = wait_for_events(loop, false);
+    phase_enter(loop, spec);
+    loop->step_position++;
+    return error;
+}
+
+static void step_leave(gyre_loop *loop)
+{
+    loop->step_position = (loop->step_position + 1) % (2 * ROUND_PHASES);
+    if (loop->step_position != 0)
+        return;
+    set_phase(loop, GYRE_PHASE_NONE);
+    trace_turn(loop, GYRE_TRACE_TURN_END);
+}
 
 /*
  * Goes on in the phase of step_position / 2: an even position is about to enter it, an odd one is
@@ -383,18 +417,15 @@ static int step_to_callback(gyre_loop *loop)
         const phase_spec *spec = round_of_phases[loop->step_position / 2];
 
         if (loop->step_position % 2 == 0) {
-            int error = 0;
+            int error;
 
-            if (entered++ > ROUND_PHASES)
+            if (entered++ == ROUND_PHASES || (loop->step_position == 0 && !gyre_loop_alive(loop)))
                 return 0;
-            if (spec == &phase_poll)
-                error = wait_for_events(loop, false);
-            phase_enter(loop, spec);
-            loop->step_position++;
+            error = step_enter(loop, spec);
             if (error != 0)
                 return error;
         } else if (!spec->run_next(loop)) {
-            loop->step_position = (loop->step_position + 1) % (2 * ROUND_PHASES);
+            step_leave(loop);
         } else if (loop->callbacks != before) {
             return 1;
         }
@@ -431,9 +462,10 @@ int gyre_loop_fd(gyre_loop *loop)
 uint64_t gyre_loop_timeout_ns(gyre_loop *loop)
 {
     gyre_loop_update_now(loop);
-    if (!gyrei_list_empty(&loop->queued) || loop->flush_first != NULL)
-        return 0;
-    return sleep_ns(loop);
+    /* A turn of a loop that is not alive would do nothing, now or later. */
+    if (!gyre_loop_alive(loop))
+        return UINT64_MAX;
+    return loop->flush_first != NULL ? 0 : sleep_ns(loop);
 }
 
 int gyre_loop_embed_prepare(gyre_loop *loop)
@@ -443,7 +475,12 @@ int gyre_loop_embed_prepare(gyre_loop *loop)
     if (error != 0)
         return error;
     flush_streams(loop);
-    /* The host sleeps in our place: posts must write to the eventfd until the next turn. */
+    /*
+     * The host sleeps in our place: posts must write to the eventfd until the next turn. One that
+     * is there already stands in the way of that write, which only the first of a burst makes.
+     */
     gyrei_remote_set_sleeping(loop->remote, true);
+    if (gyrei_remote_has_posts(loop->remote))
+        gyrei_remote_wake(loop->remote);
     return loop->ops->flush(loop->backend);
 }

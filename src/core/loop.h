@@ -175,18 +175,6 @@ void gyrei_services_close(gyre_loop *loop);
 /* Whether this is a child that was never told of the fork. */
 bool gyrei_loop_is_forked(const gyre_loop *loop);
 
-/* Reports `line` through the loop's log callback. */
-void gyrei_log(const gyre_loop *loop, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-void *gyrei_loop_alloc(const gyre_loop *loop, size_t bytes);
-void gyrei_loop_free(const gyre_loop *loop, void *pointer, size_t bytes);
-
-static inline const gyrei_env *gyrei_loop_env(const gyre_loop *loop)
-{
-    return loop->env;
-}
-
 static inline const gyrei_sys *gyrei_loop_sys(const gyre_loop *loop)
 {
     return loop->env->sys;

@@ -189,6 +189,11 @@ bool gyrei_op_complete(gyre_loop *loop, gyre_op *op, int32_t value, uint32_t fla
     return true;
 }
 
+bool gyrei_op_any_runnable(const gyre_loop *loop)
+{
+    return loop->runnable_count > 0;
+}
+
 uint64_t gyrei_op_id(const gyre_loop *loop, const gyre_op *op)
 {
     return gyrei_slots_id(&loop->slots, op->slot);

@@ -153,6 +153,9 @@ void gyrei_op_ready(gyre_loop *loop, gyre_op *op);
 bool gyrei_op_complete(gyre_loop *loop, gyre_op *op, int32_t value, uint32_t flags,
                        uint32_t offset);
 
+/* Whether something waits in the run queue, so that a wait should not sleep. */
+bool gyrei_op_any_runnable(const gyre_loop *loop);
+
 /* The op's number for the kernel, and back; NULL for one that is gone or was finished since. */
 uint64_t gyrei_op_id(const gyre_loop *loop, const gyre_op *op);
 gyre_op *gyrei_op_find(const gyre_loop *loop, uint64_t id);

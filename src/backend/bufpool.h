@@ -1,0 +1,44 @@
+/*
+ * The few receive buffers of a readiness backend.
+ *
+ * A buffer is lent for one result until its callback has returned; the same one is lent first each
+ * time, because it is warm in the cache. A lent one is never refilled: a nested turn takes the
+ * next. A kept one leaves the pool, and a fresh one takes its place. Pages come from the kernel
+ * when they are first written to.
+ */
+#ifndef GYREI_BACKEND_BUFPOOL_H
+#define GYREI_BACKEND_BUFPOOL_H
+
+#include "core/backend.h"
+
+typedef struct gyrei_bufpool_entry {
+    char *base;
+    uint32_t state; /* a set of LENT and KEPT */
+} gyrei_bufpool_entry;
+
+typedef struct gyrei_bufpool {
+    const gyrei_env *env;
+    gyre_loop *loop;
+    gyrei_bufpool_entry *entries; /* buffers + kept_max of them */
+    uint32_t count;               /* entries in use */
+    uint32_t buffers;             /* that are to be there beside the kept ones */
+    uint32_t kept;
+    uint32_t kept_max;
+    uint32_t bytes; /* of one buffer */
+} gyrei_bufpool;
+
+/* GYRE_ENOMEM. */
+int gyrei_bufpool_init(gyrei_bufpool *pool, gyre_loop *loop, uint32_t buffers, uint32_t bytes,
+                       uint32_t kept_max);
+/* Frees all buffers, kept ones too. */
+void gyrei_bufpool_close(gyrei_bufpool *pool);
+/* Lends a buffer of pool->bytes; NULL when all are lent. */
+char *gyrei_bufpool_lend(gyrei_bufpool *pool);
+/* The loop is done with the lent buffer around `base`. */
+void gyrei_bufpool_release(gyrei_bufpool *pool, const void *base);
+/* The user holds the lent buffer around `base`. GYRE_ENOBUFS. */
+int gyrei_bufpool_keep(gyrei_bufpool *pool, const void *base);
+/* The user is done with it. */
+void gyrei_bufpool_unkeep(gyrei_bufpool *pool, const void *base);
+
+#endif

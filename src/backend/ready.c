@@ -1,0 +1,539 @@
+/*
+ * The reactor: operations on top of readiness, by try, park, retry.
+ *
+ *   submit --+--> park in the descriptor's slot --(event)--> runnable --> perform: the system call
+ *            |               ^                                                 |       |
+ *            +--> runnable --|-------------------------------------------------+       v
+ *                            +---------------------- it would block -------------  result
+ *
+ * Each descriptor number has a slot with the operations parked on it and the interest that the
+ * kernel was told. A slot whose interest may have to change stands in the list of dirty ones, which
+ * is flushed once, before waiting: so a mask that changes to and fro costs nothing. Interest in
+ * reading is given up late, when an event comes that nobody waits for: so a receive submitted anew
+ * costs no system call. Interest in writing and what foreign descriptors are watched for is exact.
+ *
+ * Invariants: a PARKED op stands in its descriptor's slot, or in `starved`. Scanning events calls
+ * no user code; it only marks ops runnable, and the system call is made at dispatch, just before
+ * the callback: closes, re-used numbers and changed minds in between need no special case. An id
+ * carries the slot's generation, which `forget` raises: an event of a former descriptor finds
+ * nothing. Must not know which poller waits.
+ */
+#include "backend/ready.h"
+
+#include "base/list.h"
+#include "gyre/poll.h"
+
+#include <stddef.h>
+#include <sys/stat.h>
+
+enum {
+    READ_MASK = GYRE_POLL_IN,
+    WRITE_MASK = GYRE_POLL_OUT,
+    FAILURE_MASK = GYRE_POLL_ERR | GYRE_POLL_HUP /* reported unasked */
+};
+
+enum slot_flags {
+    SLOT_DIRTY = 1,
+    SLOT_FOREIGN = 2, /* a POLL op was parked here: the owner may have other names for the file */
+    SLOT_UNWANTED = 4 /* an event came that nobody waited for: it would come again at once */
+};
+
+/* op flags of ours: what a CONNECT has come to, and that an ACCEPT is tried beyond the last one. */
+#define OP_CONNECTING GYREI_OP_BACKEND_A
+#define OP_EXTRA_TRY GYREI_OP_BACKEND_B
+
+/* Receive buffers, unless the user says how many. */
+enum { BUFFERS = 4 };
+
+/* One accept beyond the last is tried after so many events that brought a connection each. */
+enum { EAGER_FROM = 4, EAGER_BACKOFF = -16, EAGER_MAX = 100 };
+
+/* ---- slots ---- */
+
+static gyrei_ready_slot *slot_of(const gyrei_ready *ready, int fd)
+{
+    const uint32_t index = (uint32_t)fd;
+
+    GYRE_ASSERT(fd >= 0 && index / GYREI_READY_CHUNK < ready->chunk_count);
+    return &ready->chunks[index / GYREI_READY_CHUNK][index % GYREI_READY_CHUNK];
+}
+
+static uint64_t slot_id(const gyrei_ready_slot *slot, int fd)
+{
+    return (uint64_t)slot->generation << 32 | (uint32_t)fd;
+}
+
+static int grow(gyrei_ready *ready, uint32_t chunk_count)
+{
+    gyrei_ready_slot **chunks = gyrei_loop_alloc(ready->loop, chunk_count * sizeof(*chunks));
+
+    if (chunks == NULL)
+        return GYRE_ENOMEM;
+    for (uint32_t i = 0; i < ready->chunk_count; i++)
+        chunks[i] = ready->chunks[i];
+    gyrei_loop_free(ready->loop, ready->chunks, ready->chunk_count * sizeof(*chunks));
+    ready->chunks = chunks;
+    ready->chunk_count = chunk_count;
+    return 0;
+}
+
+int gyrei_ready_attach(gyrei_ready *ready, int fd)
+{
+    const uint32_t chunk = (uint32_t)fd / GYREI_READY_CHUNK;
+    gyrei_ready_slot *slots;
+
+    GYRE_ASSERT(fd >= 0);
+    if (chunk >= ready->chunk_count) {
+        const uint32_t doubled = ready->chunk_count * 2;
+
+        if (grow(ready, chunk + 1 > doubled ? chunk + 1 : doubled) != 0)
+            return GYRE_ENOMEM;
+    }
+    if (ready->chunks[chunk] != NULL)
+        return 0;
+    slots = gyrei_loop_alloc(ready->loop, GYREI_READY_CHUNK * sizeof(*slots));
+    if (slots == NULL)
+        return GYRE_ENOMEM;
+    for (uint32_t i = 0; i < GYREI_READY_CHUNK; i++) {
+        slots[i].generation = 1;
+        gyrei_list_init(&slots[i].parked);
+    }
+    ready->chunks[chunk] = slots;
+    return 0;
+}
+
+/* ---- interest ---- */
+
+static uint32_t op_mask(const gyre_op *op)
+{
+    switch ((gyrei_op_kind)op->kind) {
+    case GYREI_OP_ACCEPT:
+    case GYREI_OP_RECV: return READ_MASK;
+    case GYREI_OP_CONNECT:
+    case GYREI_OP_SEND: return WRITE_MASK;
+    case GYREI_OP_POLL: return op->arg32;
+    default: return 0;
+    }
+}
+
+/* What the parked ops wait for, all together. */
+static uint32_t wanted_mask(const gyrei_ready_slot *slot)
+{
+    uint32_t mask = 0;
+
+    for (const gyre_link *link = slot->parked.next; link != &slot->parked; link = link->next)
+        mask |= op_mask(GYRE_CONTAINER_OF(link, gyre_op, link));
+    return mask;
+}
+
+static void make_dirty(gyrei_ready *ready, gyrei_ready_slot *slot, int fd)
+{
+    if ((slot->flags & SLOT_DIRTY) != 0)
+        return;
+    slot->flags |= SLOT_DIRTY;
+    slot->next_dirty = ready->dirty;
+    ready->dirty = (uint32_t)fd + 1;
+}
+
+static void park(gyrei_ready *ready, gyre_op *op)
+{
+    gyrei_ready_slot *slot = slot_of(ready, op->fd);
+    const uint32_t mask = op_mask(op);
+
+    gyrei_op_parked(ready->loop, op);
+    gyrei_list_append(&slot->parked, &op->link);
+    if (op->kind == GYREI_OP_POLL)
+        slot->flags |= SLOT_FOREIGN;
+    if ((mask & ~(uint32_t)slot->armed) != 0)
+        make_dirty(ready, slot, op->fd);
+}
+
+/* Takes a parked op out. What it waited for may be given up before the next wait. */
+static void unpark(gyrei_ready *ready, gyre_op *op)
+{
+    gyrei_list_remove(&op->link);
+    if (op->kind != GYREI_OP_RECV && op->kind != GYREI_OP_ACCEPT)
+        make_dirty(ready, slot_of(ready, op->fd), op->fd);
+}
+
+/* The kernel will not watch this descriptor: that is the result of all that waits for it. */
+static void fail_parked(gyrei_ready *ready, gyrei_ready_slot *slot, int error)
+{
+    gyre_link *link;
+
+    while ((link = gyrei_list_pop(&slot->parked)) != NULL)
+        (void)gyrei_op_complete(ready->loop, GYRE_CONTAINER_OF(link, gyre_op, link), error, 0, 0);
+}
+
+static void arm(gyrei_ready *ready, gyrei_ready_slot *slot, int fd, uint32_t mask)
+{
+    int error;
+
+    if (mask == slot->armed)
+        return;
+    error = ready->ops->arm(ready, fd, slot_id(slot, fd), slot->armed, mask);
+    if (error == 0) {
+        slot->armed = (uint8_t)mask;
+        return;
+    }
+    /* What was armed before may be so still; forgetting it is harmless if not. */
+    fail_parked(ready, slot, error);
+    if (slot->armed != 0)
+        ready->ops->forget(ready, fd, true);
+    slot->armed = 0;
+}
+
+/* Interest in reading is kept until it disturbs; all other is given up with its op. */
+static uint32_t kept_mask(const gyrei_ready_slot *slot)
+{
+    return (slot->flags & (SLOT_FOREIGN | SLOT_UNWANTED)) == 0 ? slot->armed & READ_MASK : 0;
+}
+
+static int watch_anew(gyrei_ready *ready)
+{
+    const int error = ready->ops->renew(ready);
+
+    for (uint32_t fd = 0; error == 0 && fd < ready->chunk_count * GYREI_READY_CHUNK; fd++) {
+        gyrei_ready_slot *slots = ready->chunks[fd / GYREI_READY_CHUNK];
+        gyrei_ready_slot *slot = slots != NULL ? &slots[fd % GYREI_READY_CHUNK] : NULL;
+
+        if (slot != NULL && slot->armed != 0) {
+            slot->armed = 0;
+            make_dirty(ready, slot, (int)fd);
+        }
+    }
+    return error;
+}
+
+int gyrei_ready_flush(gyrei_ready *ready)
+{
+    if (ready->stale) {
+        const int error = watch_anew(ready);
+
+        if (error != 0)
+            return error;
+        ready->stale = false;
+        ready->shared = true;
+    }
+    while (ready->dirty != 0) {
+        const int fd = (int)(ready->dirty - 1);
+        gyrei_ready_slot *slot = slot_of(ready, fd);
+
+        ready->dirty = slot->next_dirty;
+        arm(ready, slot, fd, wanted_mask(slot) | kept_mask(slot));
+        slot->flags &= (uint8_t) ~(SLOT_DIRTY | SLOT_UNWANTED);
+    }
+    return 0;
+}
+
+int gyrei_ready_forked(gyrei_ready *ready)
+{
+    return watch_anew(ready);
+}
+
+void gyrei_ready_forget(gyrei_ready *ready, int fd)
+{
+    gyrei_ready_slot *slot;
+
+    if ((uint32_t)fd / GYREI_READY_CHUNK >= ready->chunk_count ||
+        ready->chunks[(uint32_t)fd / GYREI_READY_CHUNK] == NULL)
+        return;
+    slot = slot_of(ready, fd);
+    GYRE_ASSERT(gyrei_list_empty(&slot->parked));
+    if (slot->armed != 0)
+        ready->ops->forget(ready, fd, ready->shared || (slot->flags & SLOT_FOREIGN) != 0);
+    slot->armed = 0;
+    slot->flags &= SLOT_DIRTY;
+    slot->eager = 0;
+    if (++slot->generation == 0)
+        slot->generation = 1;
+}
+
+/* ---- events ---- */
+
+static gyrei_ready_slot *find_slot(const gyrei_ready *ready, uint64_t id)
+{
+    const uint32_t fd = (uint32_t)id;
+    gyrei_ready_slot *slot;
+
+    if (fd / GYREI_READY_CHUNK >= ready->chunk_count)
+        return NULL;
+    slot = slot_of(ready, (int)fd);
+    return slot->generation == (uint32_t)(id >> 32) ? slot : NULL;
+}
+
+void gyrei_ready_event(gyrei_ready *ready, uint64_t id, uint32_t events)
+{
+    gyrei_ready_slot *slot = find_slot(ready, id);
+    uint32_t served = 0;
+    gyre_link *link;
+
+    if (slot == NULL) {
+        ready->stale = true;
+        return;
+    }
+    link = slot->parked.next;
+    while (link != &slot->parked) {
+        gyre_op *op = GYRE_CONTAINER_OF(link, gyre_op, link);
+        const uint32_t mask = op_mask(op) | FAILURE_MASK;
+
+        link = link->next;
+        if ((events & mask) == 0)
+            continue;
+        served |= mask;
+        unpark(ready, op);
+        if (op->kind == GYREI_OP_POLL)
+            op->arg64 = events & mask;
+        gyrei_op_ready(ready->loop, op);
+    }
+    if ((events & ~served) != 0) {
+        slot->flags |= SLOT_UNWANTED;
+        make_dirty(ready, slot, (int)(uint32_t)id);
+    }
+}
+
+int gyrei_ready_wait(gyrei_ready *ready, uint64_t timeout_ns)
+{
+    int error = gyrei_ready_flush(ready);
+
+    if (error != 0)
+        return error;
+    /* Interest that the kernel refused has made its ops runnable. */
+    if (gyrei_op_any_runnable(ready->loop))
+        timeout_ns = 0;
+    error = ready->ops->wait(ready, timeout_ns);
+    return error == GYRE_EINTR ? 0 : error;
+}
+
+/* ---- the system calls, at dispatch ---- */
+
+static bool blocked(gyrei_ready *ready, gyre_op *op)
+{
+    park(ready, op);
+    return false;
+}
+
+static bool finished(gyrei_result *result, int64_t value)
+{
+    *result = (gyrei_result){.value = (int32_t)value};
+    return true;
+}
+
+/* A multishot op goes on waiting; its callback may cancel it, so it is parked before. */
+static bool go_on(gyrei_ready *ready, gyre_op *op, gyrei_result *result)
+{
+    if ((op->flags & GYREI_OP_MULTISHOT) == 0)
+        return true;
+    result->flags |= GYREI_RESULT_MORE;
+    park(ready, op);
+    return true;
+}
+
+static bool perform_recv(gyrei_ready *ready, gyre_op *op, gyrei_result *result)
+{
+    const bool lend = op->pointer == NULL;
+    char *base = lend ? gyrei_bufpool_lend(&ready->buffers) : op->pointer;
+    int64_t n;
+
+    if (base == NULL) {
+        gyrei_op_parked(ready->loop, op);
+        gyrei_list_append(&ready->starved, &op->link);
+        return false;
+    }
+    n = ready->env->sys->recv(ready->env, op->fd, base, lend ? ready->buffers.bytes : op->arg32);
+    if (n <= 0 && lend)
+        gyrei_bufpool_release(&ready->buffers, base);
+    if (n == GYRE_EAGAIN)
+        return blocked(ready, op);
+    finished(result, n);
+    if (n <= 0)
+        return true;
+    if (lend) {
+        result->base = base;
+        result->flags |= GYREI_RESULT_BUFFER;
+    }
+    return go_on(ready, op, result);
+}
+
+void gyrei_ready_release(gyrei_ready *ready, const void *base)
+{
+    gyre_link *link;
+
+    gyrei_bufpool_release(&ready->buffers, base);
+    link = gyrei_list_pop(&ready->starved);
+    if (link != NULL)
+        gyrei_op_ready(ready->loop, GYRE_CONTAINER_OF(link, gyre_op, link));
+}
+
+/*
+ * One connection an event is fair to others and costs no call in vain. Where each event brings one,
+ * there may be more: then one accept more is tried, until it finds nothing.
+ */
+static bool accept_again(gyrei_ready_slot *slot, gyre_op *op)
+{
+    if (slot->eager < EAGER_MAX)
+        slot->eager++;
+    if (slot->eager < EAGER_FROM)
+        return false;
+    op->flags |= OP_EXTRA_TRY;
+    return true;
+}
+
+static bool perform_accept(gyrei_ready *ready, gyre_op *op, gyrei_result *result)
+{
+    const int fd = ready->env->sys->accept(ready->env, op->fd);
+    gyrei_ready_slot *slot = slot_of(ready, op->fd);
+    const bool extra = (op->flags & OP_EXTRA_TRY) != 0;
+
+    op->flags &= (uint16_t)~OP_EXTRA_TRY;
+    if (fd == GYRE_EAGAIN) {
+        if (extra)
+            slot->eager = EAGER_BACKOFF;
+        return blocked(ready, op);
+    }
+    finished(result, fd);
+    if (fd < 0)
+        return true;
+    go_on(ready, op, result);
+    if ((result->flags & GYREI_RESULT_MORE) != 0 && accept_again(slot, op)) {
+        unpark(ready, op);
+        gyrei_op_ready(ready->loop, op);
+    }
+    return true;
+}
+
+static bool perform_send(gyrei_ready *ready, gyre_op *op, gyrei_result *result)
+{
+    const gyrei_sys *sys = ready->env->sys;
+    const gyre_buf *bufs = op->pointer;
+    const int64_t n = op->arg32 == 1 ? sys->send(ready->env, op->fd, bufs->base, bufs->len)
+                                     : sys->sendv(ready->env, op->fd, bufs, op->arg32);
+
+    return n == GYRE_EAGAIN ? blocked(ready, op) : finished(result, n);
+}
+
+/* Readiness may be false: a socket without an error that has no peer is still connecting. */
+static int connect_result(const gyrei_ready *ready, int fd)
+{
+    const gyrei_sys *sys = ready->env->sys;
+    gyre_address peer;
+    int error = 0;
+    uint32_t len = sizeof(error);
+    const int failed = sys->get_option(ready->env, fd, SOL_SOCKET, SO_ERROR, &error, &len);
+
+    if (failed != 0)
+        return failed;
+    if (error != 0)
+        return error;
+    return sys->peer_address(ready->env, fd, &peer) == GYRE_ENOTCONN ? GYRE_EINPROGRESS : 0;
+}
+
+static bool perform_connect(gyrei_ready *ready, gyre_op *op, gyrei_result *result)
+{
+    int error;
+
+    if ((op->flags & OP_CONNECTING) != 0)
+        error = connect_result(ready, op->fd);
+    else
+        error = ready->env->sys->connect(ready->env, op->fd, op->pointer, op->arg32);
+    if (error != GYRE_EINPROGRESS)
+        return finished(result, error);
+    op->flags |= OP_CONNECTING;
+    return blocked(ready, op);
+}
+
+static bool perform_poll(gyrei_ready *ready, gyre_op *op, gyrei_result *result)
+{
+    finished(result, (int64_t)op->arg64);
+    return go_on(ready, op, result);
+}
+
+static void *address_of(uint64_t number)
+{
+    return (void *)(uintptr_t)number;
+}
+
+/* Files are always ready: the call is made here, on the loop. */
+static int64_t call_file(const gyrei_env *env, const gyre_op *op)
+{
+    switch ((gyrei_op_kind)op->kind) {
+    case GYREI_OP_OPEN: return env->sys->openat2(env, op->fd, op->pointer, address_of(op->arg64));
+    case GYREI_OP_STAT:
+        return env->sys->statx(env, op->fd, op->pointer, (int)op->arg32, STATX_BASIC_STATS,
+                               address_of(op->arg64));
+    case GYREI_OP_READ: return env->sys->pread(env, op->fd, op->pointer, op->arg32, op->arg64);
+    case GYREI_OP_CLOSE: return env->sys->close(env, op->fd);
+    default: return GYRE_ENOTSUP;
+    }
+}
+
+bool gyrei_ready_perform(gyrei_ready *ready, gyre_op *op, gyrei_result *result)
+{
+    switch ((gyrei_op_kind)op->kind) {
+    case GYREI_OP_RECV: return perform_recv(ready, op, result);
+    case GYREI_OP_SEND: return perform_send(ready, op, result);
+    case GYREI_OP_ACCEPT: return perform_accept(ready, op, result);
+    case GYREI_OP_CONNECT: return perform_connect(ready, op, result);
+    case GYREI_OP_POLL: return perform_poll(ready, op, result);
+    default: return finished(result, call_file(ready->env, op));
+    }
+}
+
+/* ---- ops ---- */
+
+int gyrei_ready_submit(gyrei_ready *ready, gyre_op *op)
+{
+    switch ((gyrei_op_kind)op->kind) {
+    case GYREI_OP_ACCEPT:
+    case GYREI_OP_RECV:
+    case GYREI_OP_POLL: park(ready, op); return 0;
+    case GYREI_OP_SEND:
+        if ((op->flags & GYREI_OP_POLL_FIRST) != 0) {
+            park(ready, op);
+            return 0;
+        }
+        break;
+    default: break;
+    }
+    gyrei_op_ready(ready->loop, op);
+    return 0;
+}
+
+void gyrei_ready_cancel(gyrei_ready *ready, gyre_op *op)
+{
+    unpark(ready, op);
+    (void)gyrei_op_complete(ready->loop, op, GYRE_ECANCELED, 0, 0);
+}
+
+/* ---- life ---- */
+
+int gyrei_ready_init(gyrei_ready *ready, gyre_loop *loop, const gyrei_poller_ops *ops,
+                     const gyrei_backend_config *config)
+{
+    const uint32_t buffers = config == NULL || config->read_buffers != 0 ? 0 : BUFFERS;
+    int error = 0;
+
+    *ready = (gyrei_ready){.loop = loop, .env = gyrei_loop_env(loop), .ops = ops, .wake_fd = -1};
+    gyrei_list_init(&ready->starved);
+    if (config != NULL) {
+        ready->wake_fd = config->wake_fd;
+        error = gyrei_bufpool_init(&ready->buffers, loop, buffers + config->read_buffers,
+                                   config->read_buffer_bytes, config->read_keep_max);
+    }
+    if (error != 0)
+        return error;
+    error = ops->open(ready);
+    if (error != 0)
+        gyrei_bufpool_close(&ready->buffers);
+    return error;
+}
+
+void gyrei_ready_close(gyrei_ready *ready)
+{
+    ready->ops->close(ready);
+    for (uint32_t i = 0; i < ready->chunk_count; i++)
+        gyrei_loop_free(ready->loop, ready->chunks[i],
+                        GYREI_READY_CHUNK * sizeof(gyrei_ready_slot));
+    gyrei_loop_free(ready->loop, ready->chunks, ready->chunk_count * sizeof(*ready->chunks));
+    gyrei_bufpool_close(&ready->buffers);
+}

@@ -1,0 +1,243 @@
+/*
+ * What only Linux has: descriptors that are made non-blocking in one call, epoll, eventfd, statx,
+ * io_uring. And the table of all system calls, gyrei_env_os.
+ */
+#include "os/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static int os_socket(const gyrei_env *env, int family, int type, int protocol)
+{
+    (void)env;
+    return (int)gyrei_os_result(socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
+}
+
+static int os_accept(const gyrei_env *env, int fd)
+{
+    int result;
+
+    (void)env;
+    do {
+        result = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    } while (result < 0 && errno == EINTR);
+    return (int)gyrei_os_result(result);
+}
+
+static int os_openat2(const gyrei_env *env, int directory, const char *path,
+                      const struct open_how *how)
+{
+    long result;
+
+    (void)env;
+    do {
+        result = syscall(SYS_openat2, directory, path, how, sizeof(*how));
+    } while (result < 0 && errno == EINTR);
+    return (int)gyrei_os_result(result);
+}
+
+static int os_statx(const gyrei_env *env, int directory, const char *path, int flags, uint32_t mask,
+                    struct statx *out)
+{
+    (void)env;
+    return (int)gyrei_os_result(statx(directory, path, flags, mask, out));
+}
+
+static int os_epoll_create(const gyrei_env *env)
+{
+    (void)env;
+    return (int)gyrei_os_result(epoll_create1(EPOLL_CLOEXEC));
+}
+
+static int os_epoll_ctl(const gyrei_env *env, int epoll, int how, int fd, struct epoll_event *event)
+{
+    (void)env;
+    return (int)gyrei_os_result(epoll_ctl(epoll, how, fd, event));
+}
+
+/* Rounded up, so that a kernel without nanoseconds never wakes us before the deadline. */
+static int milliseconds(uint64_t timeout_ns)
+{
+    const uint64_t ms = (timeout_ns + GYRE_MILLISECOND - 1) / GYRE_MILLISECOND;
+
+    return ms > INT32_MAX ? INT32_MAX : (int)ms;
+}
+
+static struct timespec interval(uint64_t timeout_ns)
+{
+    return (struct timespec){.tv_sec = (time_t)(timeout_ns / GYRE_SECOND),
+                             .tv_nsec = (long)(timeout_ns % GYRE_SECOND)};
+}
+
+static int os_epoll_wait(const gyrei_env *env, int epoll, struct epoll_event *events, int max,
+                         uint64_t timeout_ns)
+{
+    struct timespec timeout;
+    int result;
+
+    (void)env;
+    if (timeout_ns == 0 || timeout_ns == UINT64_MAX)
+        return (int)gyrei_os_result(epoll_wait(epoll, events, max, timeout_ns == 0 ? 0 : -1));
+    timeout = interval(timeout_ns);
+    result = epoll_pwait2(epoll, events, max, &timeout, NULL);
+    if (result < 0 && (errno == ENOSYS || errno == EPERM))
+        result = epoll_wait(epoll, events, max, milliseconds(timeout_ns));
+    return (int)gyrei_os_result(result);
+}
+
+static int os_poll(const gyrei_env *env, struct pollfd *fds, uint32_t count, uint64_t timeout_ns)
+{
+    const struct timespec timeout = interval(timeout_ns);
+
+    (void)env;
+    return (int)gyrei_os_result(
+        ppoll(fds, count, timeout_ns == UINT64_MAX ? NULL : &timeout, NULL));
+}
+
+static int os_event_create(const gyrei_env *env)
+{
+    (void)env;
+    return (int)gyrei_os_result(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
+
+/* EAGAIN means that the counter is full, and so that the loop was woken already. */
+static int os_event_write(const gyrei_env *env, int fd)
+{
+    const uint64_t one = 1;
+    const int before = errno;
+    ssize_t result;
+
+    (void)env;
+    do {
+        result = write(fd, &one, sizeof(one));
+    } while (result < 0 && errno == EINTR);
+    const int error = result < 0 && errno != EAGAIN ? gyrei_os_error(errno) : 0;
+
+    errno = before; /* a signal handler may call this */
+    return error;
+}
+
+static int os_event_read(const gyrei_env *env, int fd)
+{
+    uint64_t count;
+
+    (void)env;
+    return (int)gyrei_os_result(read(fd, &count, sizeof(count)));
+}
+
+static int os_event_renew(const gyrei_env *env, int fd)
+{
+    const int fresh = os_event_create(env);
+    int result;
+
+    if (fresh < 0)
+        return fresh;
+    result = (int)gyrei_os_result(dup3(fresh, fd, O_CLOEXEC));
+    close(fresh);
+    return result < 0 ? result : 0;
+}
+
+static int os_uring_setup(const gyrei_env *env, uint32_t entries, struct io_uring_params *params)
+{
+    (void)env;
+    return (int)gyrei_os_result(syscall(SYS_io_uring_setup, entries, params));
+}
+
+static int os_uring_enter(const gyrei_env *env, int ring, uint32_t submit, uint32_t wait,
+                          uint32_t flags, const void *arg, size_t arg_size)
+{
+    (void)env;
+    return (int)gyrei_os_result(
+        syscall(SYS_io_uring_enter, ring, submit, wait, flags, arg, arg_size));
+}
+
+static int os_uring_register(const gyrei_env *env, int ring, uint32_t what, void *arg,
+                             uint32_t count)
+{
+    (void)env;
+    return (int)gyrei_os_result(syscall(SYS_io_uring_register, ring, what, arg, count));
+}
+
+static int os_wipe_on_fork(const gyrei_env *env, void *pages, size_t bytes)
+{
+    (void)env;
+    return (int)gyrei_os_result(madvise(pages, bytes, MADV_WIPEONFORK));
+}
+
+static uint64_t os_random(const gyrei_env *env)
+{
+    uint64_t value = 0;
+
+    /* Eight bytes come whole or not at all once the pool is ready (getrandom(2)). */
+    while (getrandom(&value, sizeof(value), 0) != (ssize_t)sizeof(value))
+        GYRE_ASSERT(errno == EINTR);
+    (void)env;
+    return value;
+}
+
+static uint64_t os_thread_id(const gyrei_env *env)
+{
+    static _Thread_local uint64_t id; /* asked for once: a loop asks in each public call */
+
+    (void)env;
+    if (id == 0)
+        id = (uint64_t)syscall(SYS_gettid);
+    return id;
+}
+
+static const gyrei_sys sys = {
+    .socket = os_socket,
+    .bind = gyrei_os_bind,
+    .listen = gyrei_os_listen,
+    .accept = os_accept,
+    .connect = gyrei_os_connect,
+    .recv = gyrei_os_recv,
+    .send = gyrei_os_send,
+    .sendv = gyrei_os_sendv,
+    .shutdown = gyrei_os_shutdown,
+    .local_address = gyrei_os_local_address,
+    .peer_address = gyrei_os_peer_address,
+    .get_option = gyrei_os_get_option,
+    .set_option = gyrei_os_set_option,
+    .adopt = gyrei_os_adopt,
+    .close = gyrei_os_close,
+    .unlink = gyrei_os_unlink,
+    .openat2 = os_openat2,
+    .statx = os_statx,
+    .pread = gyrei_os_pread,
+    .file_mode = gyrei_os_file_mode,
+    .epoll_create = os_epoll_create,
+    .epoll_ctl = os_epoll_ctl,
+    .epoll_wait = os_epoll_wait,
+    .poll = os_poll,
+    .event_create = os_event_create,
+    .event_write = os_event_write,
+    .event_read = os_event_read,
+    .event_renew = os_event_renew,
+    .uring_setup = os_uring_setup,
+    .uring_enter = os_uring_enter,
+    .uring_register = os_uring_register,
+    .map = gyrei_os_map,
+    .unmap = gyrei_os_unmap,
+    .wipe_on_fork = os_wipe_on_fork,
+};
+
+const gyrei_env gyrei_env_os = {
+    .sys = &sys,
+    .now_ns = gyrei_os_now_ns,
+    .wall_ns = gyrei_os_wall_ns,
+    .random = os_random,
+    .thread_id = os_thread_id,
+    .variable = gyrei_os_variable,
+};

@@ -1,0 +1,48 @@
+/*
+ * The system calls behind gyrei_env_os: each a thin function that answers >= 0 or a GYRE_E*.
+ *
+ * os/posix holds what POSIX has, os/linux what only Linux has and the table itself. Nothing here
+ * decides anything: a call that was interrupted before it did something is made again, and that is
+ * all.
+ */
+#ifndef GYREI_OS_OS_H
+#define GYREI_OS_OS_H
+
+#include "core/env.h"
+
+/* The GYRE_E* of an errno; GYRE_EUNKNOWN for one that is not in the table. */
+int gyrei_os_error(int number);
+
+/* `result` of a system call as the table wants it: itself, or the error of errno. */
+int64_t gyrei_os_result(int64_t result);
+
+/* ---- os/posix/socket.c ---- */
+int gyrei_os_bind(const gyrei_env *env, int fd, const gyre_address *address);
+int gyrei_os_listen(const gyrei_env *env, int fd, int backlog);
+int gyrei_os_connect(const gyrei_env *env, int fd, const struct sockaddr *address, uint32_t len);
+int64_t gyrei_os_recv(const gyrei_env *env, int fd, void *base, size_t len);
+int64_t gyrei_os_send(const gyrei_env *env, int fd, const void *base, size_t len);
+int64_t gyrei_os_sendv(const gyrei_env *env, int fd, const gyre_buf *bufs, uint32_t count);
+int gyrei_os_shutdown(const gyrei_env *env, int fd, int how);
+int gyrei_os_local_address(const gyrei_env *env, int fd, gyre_address *address);
+int gyrei_os_peer_address(const gyrei_env *env, int fd, gyre_address *address);
+int gyrei_os_get_option(const gyrei_env *env, int fd, int level, int name, void *value,
+                        uint32_t *len);
+int gyrei_os_set_option(const gyrei_env *env, int fd, int level, int name, const void *value,
+                        uint32_t len);
+int gyrei_os_adopt(const gyrei_env *env, int fd);
+
+/* ---- os/posix/file.c ---- */
+int gyrei_os_close(const gyrei_env *env, int fd);
+int gyrei_os_unlink(const gyrei_env *env, const char *path);
+int64_t gyrei_os_pread(const gyrei_env *env, int fd, void *base, size_t len, uint64_t offset);
+int gyrei_os_file_mode(const gyrei_env *env, int fd, uint32_t *mode);
+
+/* ---- os/posix/clock.c ---- */
+uint64_t gyrei_os_now_ns(const gyrei_env *env);
+int64_t gyrei_os_wall_ns(const gyrei_env *env);
+const char *gyrei_os_variable(const gyrei_env *env, const char *name);
+void *gyrei_os_map(const gyrei_env *env, size_t bytes);
+void gyrei_os_unmap(const gyrei_env *env, void *pages, size_t bytes);
+
+#endif
