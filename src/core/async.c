@@ -273,7 +273,11 @@ static void async_close(gyre_loop *loop, gyre_handle *handle)
     async->remote = NULL;
 }
 
-static const gyrei_handle_class async_class = {.kind = GYRE_HANDLE_ASYNC, .close = async_close};
+static const gyrei_handle_class async_class = {
+    .kind = GYRE_HANDLE_ASYNC,
+    .bytes = sizeof(gyre_async),
+    .close = async_close,
+};
 
 int gyre_async_init(gyre_loop *loop, gyre_async *async, gyre_async_cb cb)
 {

@@ -5,7 +5,27 @@
 
 #include "core/loop.h"
 
-enum { HANDLE_OPEN = 0xA5, HANDLE_CLOSED = 0x5A };
+#include <string.h>
+
+enum { HANDLE_OPEN = 0xA5, HANDLE_CLOSED = 0x5A, POISON = 0xDB };
+
+#ifdef GYRE_DEBUG
+/*
+ * A closed handle that is used again shall fail at once. What the close callback may still read
+ * (data, loop, name, kind) stays.
+ */
+static void poison(gyre_handle *handle, uint32_t bytes)
+{
+    if (bytes > sizeof(*handle))
+        memset(handle + 1, POISON, bytes - sizeof(*handle));
+}
+#else
+static void poison(gyre_handle *handle, uint32_t bytes)
+{
+    (void)handle;
+    (void)bytes;
+}
+#endif
 
 static void trace_handle(gyre_loop *loop, const gyre_handle *handle, gyre_trace_type type)
 {
@@ -65,6 +85,8 @@ void gyrei_handle_abandon(gyre_handle *handle)
     gyrei_list_remove(&handle->link);
     handle->loop->handle_count--;
     handle->state = HANDLE_CLOSED;
+    if (__builtin_expect(handle->loop->trace != NULL, 0))
+        trace_handle(handle->loop, handle, GYRE_TRACE_HANDLE_CLOSED);
 }
 
 void gyrei_handle_set_active(gyre_handle *handle, bool active)
@@ -134,6 +156,7 @@ bool gyrei_closing_run_next(gyre_loop *loop)
     handle->state = HANDLE_CLOSED;
     if (__builtin_expect(loop->trace != NULL, 0))
         trace_handle(loop, handle, GYRE_TRACE_HANDLE_CLOSED);
+    poison(handle, loop->classes[handle->kind]->bytes);
     if (cb != NULL) {
         gyrei_frame frame;
 
@@ -200,21 +223,21 @@ const char *gyre_handle_kind_name(gyre_handle_kind kind)
     return (unsigned)kind < GYREI_HANDLE_KINDS ? names[kind] : "none";
 }
 
+/* The closing ones first: those that `cb` closes go there, and must not be met twice. */
 void gyre_loop_walk(gyre_loop *loop, gyre_walk_cb cb, void *ctx)
 {
-    gyre_link *link = loop->handles.next;
+    gyre_link *const lists[] = {&loop->closing, &loop->handles};
 
-    while (link != &loop->handles) {
-        gyre_handle *handle = GYRE_CONTAINER_OF(link, gyre_handle, link);
+    GYRE_ASSERT(cb != NULL);
+    gyrei_loop_check(loop);
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        gyre_link *link = lists[i]->next;
 
-        link = link->next;
-        cb(handle, ctx);
-    }
-    link = loop->closing.next;
-    while (link != &loop->closing) {
-        gyre_handle *handle = GYRE_CONTAINER_OF(link, gyre_handle, link);
+        while (link != lists[i]) {
+            gyre_handle *handle = GYRE_CONTAINER_OF(link, gyre_handle, link);
 
-        link = link->next;
-        cb(handle, ctx);
+            link = link->next;
+            cb(handle, ctx);
+        }
     }
 }

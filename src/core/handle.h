@@ -24,6 +24,7 @@ enum gyrei_handle_flags {
 
 typedef struct gyrei_handle_class {
     gyre_handle_kind kind;
+    uint32_t bytes; /* of the whole handle, for poisoning; 0 leaves it as it is */
     /* Called by gyre_close: stop it and cancel its operations. Must not call back. */
     void (*close)(gyre_loop *loop, gyre_handle *handle);
     /* Called once nothing is pending: give back descriptors, slots, memory. May be NULL. */

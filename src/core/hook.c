@@ -15,7 +15,11 @@ static void hook_close(gyre_loop *loop, gyre_handle *handle)
     gyre_hook_stop(GYRE_CONTAINER_OF(handle, gyre_hook, handle));
 }
 
-static const gyrei_handle_class hook_class = {.kind = GYRE_HANDLE_HOOK, .close = hook_close};
+static const gyrei_handle_class hook_class = {
+    .kind = GYRE_HANDLE_HOOK,
+    .bytes = sizeof(gyre_hook),
+    .close = hook_close,
+};
 
 int gyre_hook_init(gyre_loop *loop, gyre_hook *hook, gyre_hook_phase phase)
 {

@@ -152,13 +152,14 @@ static int init_backend(gyre_loop *loop, const gyre_loop_options *options)
                                 &loop->ops, &loop->backend);
 }
 
-/* Gives back whatever of the loop exists, in the reverse order of init. */
+/* Gives back whatever of the loop exists. The backend goes before the eventfd that it watches. */
 static void destroy(gyre_loop *loop)
 {
     const gyre_allocator allocator = loop->allocator;
+    gyre_remote *remote = loop->remote;
 
     gyrei_services_close(loop);
-    if (loop->remote != NULL)
+    if (remote != NULL)
         gyrei_remote_shut(loop);
     if (loop->signals_close != NULL)
         loop->signals_close(loop);
@@ -166,6 +167,7 @@ static void destroy(gyre_loop *loop)
         loop->streams_close(loop);
     if (loop->backend != NULL)
         loop->ops->close(loop->backend);
+    gyre_remote_unref(remote);
     if (loop->fork_word != NULL)
         loop->env->sys->unmap(loop->env, loop->fork_word, FORK_PAGE_BYTES);
     gyrei_loop_free(loop, loop->records, GYREI_RECORDS * sizeof(gyrei_record));
@@ -230,13 +232,23 @@ bool gyrei_loop_is_forked(const gyre_loop *loop)
     return *loop->fork_word == 0;
 }
 
+/* Whether somebody still waits for a callback of the loop. */
+static bool is_busy(const gyre_loop *loop)
+{
+    return loop->handle_count > 0 || loop->alive > loop->holds || loop->runnable_count > 0 ||
+           loop->task_count > 0 || !gyrei_list_empty(&loop->queued);
+}
+
 int gyre_loop_close(gyre_loop *loop)
 {
-    GYRE_ASSERT(loop->depth == 0);
-    if (!gyrei_loop_is_forked(loop)) {
+    if (gyrei_loop_is_forked(loop)) {
+        /* Its handles are the parent's: this copy of them is forgotten, with the room they took. */
+        loop->timers.count = 0;
+        loop->timers.reserved = 0;
+    } else {
+        GYRE_ASSERT(loop->depth == 0);
         gyrei_loop_check(loop);
-        if (loop->handle_count > 0 || loop->alive > loop->holds || loop->runnable_count > 0 ||
-            loop->task_count > 0 || !gyrei_list_empty(&loop->queued))
+        if (is_busy(loop))
             return GYRE_EBUSY;
     }
     destroy(loop);
@@ -264,20 +276,23 @@ static void cancel_requests(gyre_loop *loop)
 int gyre_loop_shutdown(gyre_loop *loop, uint64_t timeout_ns)
 {
     const uint64_t start_ns = loop->env->now_ns(loop->env);
-    int error;
+    uint64_t turns = 0;
 
     GYRE_ASSERT(loop->depth == 0);
-    do {
+    for (;;) {
+        int error;
+
         gyre_loop_walk(loop, close_handle, NULL);
         cancel_requests(loop);
         if (gyre_loop_close(loop) == 0)
             return 0;
+        if (turns++ > 0 && loop->env->now_ns(loop->env) - start_ns >= timeout_ns)
+            return GYRE_ETIMEDOUT;
         loop->stop = false;
         error = gyre_loop_run(loop, loop->alive > loop->holds ? GYRE_RUN_ONCE : GYRE_RUN_NOWAIT);
         if (error < 0)
             return error;
-    } while (loop->env->now_ns(loop->env) - start_ns < timeout_ns);
-    return GYRE_ETIMEDOUT;
+    }
 }
 
 int gyre_loop_forked(gyre_loop *loop)

@@ -95,7 +95,11 @@ static void timer_close(gyre_loop *loop, gyre_handle *handle)
     gyrei_timer_node_close(loop, &timer->node);
 }
 
-static const gyrei_handle_class timer_class = {.kind = GYRE_HANDLE_TIMER, .close = timer_close};
+static const gyrei_handle_class timer_class = {
+    .kind = GYRE_HANDLE_TIMER,
+    .bytes = sizeof(gyre_timer),
+    .close = timer_close,
+};
 
 /*
  * Puts a repeating timer on the next point of its grid that is still to come, and counts those that
