@@ -86,6 +86,7 @@ struct gyre_work {
     uint8_t priority;
     uint8_t state;
     uint8_t has_timer;
+    uint8_t queued; /* in the lane's queue; under its lock */
 };
 
 /* What one class of a pool did so far. Times are nanoseconds. */

@@ -55,6 +55,7 @@ struct gyrei_lane {
     gyre_link queues[GYRE_WORK_PRIORITIES];
     uint32_t queued;   /* in the queues */
     uint32_t reserved; /* atomic: places taken in the queue */
+    uint32_t out;      /* atomic: work that its loop has not got back */
     uint32_t threads;  /* atomic */
     uint32_t sleeping;
     uint32_t batches; /* threads that run a batch now */
@@ -168,8 +169,11 @@ static gyre_work *queue_pop(gyrei_lane *lane)
         gyre_link *link = gyrei_list_pop(&lane->queues[order[i]]);
 
         if (link != NULL) {
+            gyre_work *work = GYRE_CONTAINER_OF(link, gyre_work, task.link);
+
+            work->queued = 0;
             lane->queued--;
-            return GYRE_CONTAINER_OF(link, gyre_work, task.link);
+            return work;
         }
     }
     return NULL;
@@ -237,15 +241,19 @@ static gyre_work *claim(worker *self, uint32_t index)
 
 /* Work of one loop that has run and was not handed to it yet: a chain through link.next. */
 typedef struct outcome {
+    gyrei_lane *lane;
     gyre_work *newest;
     gyre_work *oldest;
+    uint32_t count;
 } outcome;
 
 static void hand_over(outcome *finished)
 {
-    if (finished->newest != NULL)
-        gyrei_work_finished(finished->newest, finished->oldest);
-    *finished = (outcome){NULL, NULL};
+    if (finished->newest == NULL)
+        return;
+    __atomic_sub_fetch(&finished->lane->out, finished->count, __ATOMIC_RELEASE);
+    gyrei_work_finished(finished->newest, finished->oldest);
+    *finished = (outcome){.lane = finished->lane};
 }
 
 static void add_finished(outcome *finished, gyre_work *work)
@@ -256,6 +264,7 @@ static void add_finished(outcome *finished, gyre_work *work)
     if (finished->oldest == NULL)
         finished->oldest = work;
     finished->newest = work;
+    finished->count++;
 }
 
 static void count_run(gyre_pool_stats *stats, uint64_t queue_ns, uint64_t run_ns)
@@ -273,7 +282,7 @@ static void run_batch(worker *self)
 {
     const uint64_t begun_ns = now_ns();
     uint64_t last_ns = begun_ns;
-    outcome finished = {NULL, NULL};
+    outcome finished = {.lane = self->lane};
 
     for (uint32_t i = 0; i < self->count; i++) {
         gyre_work *work = claim(self, i);
@@ -416,19 +425,21 @@ int gyrei_lane_reserve(gyrei_lane *lane)
         pthread_mutex_unlock(&lane->lock);
         return GYRE_ENOBUFS;
     }
+    __atomic_add_fetch(&lane->out, 1, __ATOMIC_RELAXED);
     if (__atomic_load_n(&lane->threads, __ATOMIC_SEQ_CST) > 0)
         return 0;
     pthread_mutex_lock(&lane->lock);
     if (__atomic_load_n(&lane->threads, __ATOMIC_SEQ_CST) == 0)
         error = start_thread(lane);
     if (error != 0)
-        __atomic_sub_fetch(&lane->reserved, 1, __ATOMIC_SEQ_CST);
+        gyrei_lane_unreserve(lane);
     pthread_mutex_unlock(&lane->lock);
     return error;
 }
 
 void gyrei_lane_unreserve(gyrei_lane *lane)
 {
+    __atomic_sub_fetch(&lane->out, 1, __ATOMIC_RELEASE);
     __atomic_sub_fetch(&lane->reserved, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -441,6 +452,7 @@ void gyrei_lane_give(gyrei_lane *lane, gyre_link *list)
         gyre_work *work = GYRE_CONTAINER_OF(link, gyre_work, task.link);
 
         __atomic_store_n(&work->place, NULL, __ATOMIC_RELAXED);
+        work->queued = 1;
         gyrei_list_append(&lane->queues[work->priority], link);
         lane->queued++;
     }
@@ -461,7 +473,10 @@ bool gyrei_lane_take_back(gyrei_lane *lane, gyre_work *work)
 
         taken = __atomic_compare_exchange_n(place, &expected, NULL, false, __ATOMIC_ACQ_REL,
                                             __ATOMIC_RELAXED);
-    } else if (!gyrei_list_empty(&work->task.link)) {
+        if (taken)
+            __atomic_sub_fetch(&lane->out, 1, __ATOMIC_RELEASE);
+    } else if (work->queued) {
+        work->queued = 0;
         gyrei_list_remove(&work->task.link);
         lane->queued--;
         gyrei_lane_unreserve(lane);
@@ -487,16 +502,6 @@ void gyre_pool_stats_get(gyre_pool *pool, gyre_work_class work_class, gyre_pool_
 
 /* ---- life ---- */
 
-static bool lane_busy(gyrei_lane *lane)
-{
-    bool busy;
-
-    pthread_mutex_lock(&lane->lock);
-    busy = lane->batches > 0 || __atomic_load_n(&lane->reserved, __ATOMIC_RELAXED) > 0;
-    pthread_mutex_unlock(&lane->lock);
-    return busy;
-}
-
 static void lane_close(gyrei_lane *lane)
 {
     pthread_mutex_lock(&lane->lock);
@@ -518,7 +523,7 @@ int gyre_pool_close(gyre_pool *pool)
     const gyre_allocator allocator = pool->allocator;
 
     for (int i = 0; i < GYRE_WORK_CLASSES; i++) {
-        if (lane_busy(&pool->lanes[i]))
+        if (__atomic_load_n(&pool->lanes[i].out, __ATOMIC_ACQUIRE) > 0)
             return GYRE_EBUSY;
     }
     for (int i = 0; i < GYRE_WORK_CLASSES; i++)

@@ -102,6 +102,7 @@ static void each_turn_serves_the_loop_between_budgets(void **state)
     assert_true(one.slice.turns >= 50);
     assert_true(checks >= 49);
     gyre_close(&hook.handle, NULL);
+    gyre_loop_run(loop, GYRE_RUN_DEFAULT);
 }
 
 static void two_slices_take_turns(void **state)

@@ -46,7 +46,7 @@ typedef struct job {
     int saw_cancel;
 } job;
 
-static int order_next;
+static _Thread_local int order_next; /* each thread's loop counts for itself */
 
 static void job_run(gyre_work *work)
 {
@@ -318,7 +318,9 @@ static void a_full_queue_is_an_error(void **state)
     gyre_loop_run(loop, GYRE_RUN_DEFAULT);
     assert_int_equal(refused.done, 0);
     assert_int_equal(waiting[1].status, 0);
-    gyre_pool_stats_get(pool, GYRE_WORK_CPU, &stats);
+    do { /* a thread adds its figures after it has handed the results over */
+        gyre_pool_stats_get(pool, GYRE_WORK_CPU, &stats);
+    } while (stats.ran < 3);
     assert_int_equal(stats.ran, 3);
     assert_true(stats.queue_ns_max > 0 && stats.run_ns_max > 0);
     assert_int_equal(gyre_pool_close(pool), 0);
@@ -477,6 +479,19 @@ static void a_turn_inside_a_done_callback_gets_results(void **state)
         assert_int_equal(outer[i].done, 1);
 }
 
+/* A thread made after a fork of several is more than TSan can follow. */
+#if defined(__SANITIZE_THREAD__)
+enum { CAN_FORK_THREADS = 0 };
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+enum { CAN_FORK_THREADS = 0 };
+#else
+enum { CAN_FORK_THREADS = 1 };
+#endif
+#else
+enum { CAN_FORK_THREADS = 1 };
+#endif
+
 static void in_a_child_work_ends_and_new_work_runs(void **state)
 {
     sem_t go;
@@ -485,6 +500,8 @@ static void in_a_child_work_ends_and_new_work_runs(void **state)
     pid_t child;
 
     (void)state;
+    if (!CAN_FORK_THREADS)
+        skip();
     sem_init(&go, 0, 0);
     submit(&lost, NULL);
     child = fork();
