@@ -149,7 +149,8 @@ static void invite(gyrei_lane *lane)
 {
     const uint32_t threads = __atomic_load_n(&lane->threads, __ATOMIC_RELAXED);
 
-    if (lane->guarded && lane->queued > 0 && lane->average_ns > SHORT_NS)
+    /* Who waits to look at batches may wait on only while a thread will soon be back for more. */
+    if (lane->guarded && lane->queued > 0 && (lane->batches == 0 || lane->average_ns > SHORT_NS))
         pthread_cond_signal(&lane->guard);
     if (threads - lane->sleeping - lane->batches >= threads_needed(lane))
         return;
