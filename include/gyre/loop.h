@@ -110,9 +110,9 @@ GYRE_EXPORT int gyre_loop_shutdown(gyre_loop *loop, uint64_t timeout_ns);
  *
  * DEFAULT: due timers run once, then turns (pending, idle, prepare, poll, check, close, timers)
  * until nothing is alive or gyre_loop_stop was called. ONCE: one turn, which sleeps until an
- * operation, a post or the nearest timer; a lone timer is waited for and run in this call. NOWAIT:
- * one turn that does not sleep. A turn may be run from inside a callback (ONCE or NOWAIT); it
- * finishes the phase that it interrupts.
+ * operation, a post or the nearest timer, unless work or an idle hook waited when it began; a lone
+ * timer is waited for and run in this call. NOWAIT: one turn that does not sleep. A turn may be run
+ * from inside a callback (ONCE or NOWAIT); it finishes the phase that it interrupts.
  *
  * Params: mode: one of gyre_run_mode.
  * Owns:   nothing.
@@ -137,8 +137,8 @@ GYRE_EXPORT int gyre_loop_run(gyre_loop *loop, gyre_run_mode mode);
 GYRE_EXPORT int64_t gyre_loop_tick(gyre_loop *loop);
 
 /*
- * Runs at most `max` turns that may sleep; stops early when nothing is alive or gyre_loop_stop was
- * called.
+ * Runs at most `max` turns that may sleep, as ONCE does; stops early when nothing is alive or
+ * gyre_loop_stop was called.
  *
  * Params: max: 0 runs none.
  * Owns:   nothing.
@@ -226,7 +226,8 @@ GYRE_EXPORT void gyre_loop_release(gyre_loop *loop);
 GYRE_EXPORT uint64_t gyre_loop_handle_count(const gyre_loop *loop);
 
 /*
- * Calls `cb` for each handle that is initialised and not yet closed, in order of init.
+ * Calls `cb` for each handle that is initialised and not yet closed: first those whose close
+ * callback is due, then the others in order of init.
  *
  * Params: ctx: given to `cb`.
  * Owns:   nothing.
@@ -327,7 +328,7 @@ GYRE_EXPORT int gyre_loop_fd(gyre_loop *loop);
 
 /*
  * How long a host loop may sleep: 0 while anything is runnable, posted, idle or closing, UINT64_MAX
- * without timers.
+ * without timers and when nothing is alive.
  *
  * Params: loop: open.
  * Owns:   nothing.

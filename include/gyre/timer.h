@@ -55,8 +55,12 @@ struct gyre_timer {
 GYRE_EXPORT int gyre_timer_init(gyre_loop *loop, gyre_timer *timer);
 
 /*
- * Calls `cb` once `timeout_ns` nanoseconds have passed since the loop's time, and then each
- * `repeat_ns` if that is not 0.
+ * Calls `cb` once `timeout_ns` nanoseconds have passed since this call, and then each `repeat_ns` if
+ * that is not 0.
+ *
+ * A timeout that is not 0 counts from the clock, which is read here: the loop's time may be a long
+ * callback old, and the timer would be early. gyre_timer_start_at reads no clock: the cheap way to
+ * start many.
  *
  * A repeating timer keeps its rate: the n-th call is due at start + timeout + n * repeat however
  * long callbacks take. After a stall of several periods it runs once, gyre_timer_missed says how
@@ -74,8 +78,8 @@ GYRE_EXPORT void gyre_timer_start(gyre_timer *timer, uint64_t timeout_ns, uint64
                                   gyre_timer_cb cb);
 
 /*
- * As gyre_timer_start, with a first deadline given as a moment of the monotonic clock
- * (gyre_loop_now_ns).
+ * As gyre_timer_start, with a first deadline given as a moment of the monotonic clock, for example
+ * gyre_loop_now_ns plus something. Reads no clock.
  *
  * Params: deadline_ns: a moment; one in the past is due at once. repeat_ns: 0 for one shot.
  * Owns:   nothing.
