@@ -28,9 +28,7 @@ install: build
 	cmake --install $(BUILD) --prefix $(PREFIX)
 
 bench: setup
-	cmake --preset release -B $(BUILD)/bench -DGYRE_BENCH=ON -DGYRE_TESTS=OFF
-	cmake --build $(BUILD)/bench -j $(JOBS)
-	@if [ -x bench/run ]; then bench/run $(BUILD)/bench; fi
+	bench/run --build $(BUILD)/bench
 
 site:
 	@if [ -x tools/site ]; then tools/site; else echo "site/ is served as it is"; fi

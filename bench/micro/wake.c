@@ -9,7 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ROUND_TRIPS = 5000, PENDING_SENDS = 5000000, FLOOD = 4000000, POSTS = 400000 };
+enum {
+    ROUND_TRIPS = 5000,
+    PENDING_SENDS = 5000000,
+    PENDING_POSTS = 1024, /* of small nodes, so that they stay in the cache */
+    PENDING_PASSES = 500,
+    FLOOD = 4000000,
+    POSTS = 400000
+};
 
 static subject *here, *there;
 static uint32_t trips;
@@ -39,6 +46,7 @@ static void *run_there(void *arg)
 {
     micro_pin(*(const unsigned *)arg);
     subject_run(there);
+    subject_close(there); /* nobody wakes it any more, and a loop may belong to its thread */
     return NULL;
 }
 
@@ -59,10 +67,11 @@ void micro_wake(bool same_core)
     micro_print(same_core ? "wake_round_trip_same" : "wake_round_trip_two",
                 (double)elapsed / ROUND_TRIPS);
     subject_close(here);
-    subject_close(there);
 }
 
-/* Pending: the loop does not run, so each send but the first finds one waiting. */
+/* Pending: the loop does not run, so each send or post but the first finds one waiting. */
+
+static uint32_t posts_left;
 
 static void on_pending(void *arg)
 {
@@ -70,7 +79,15 @@ static void on_pending(void *arg)
     subject_stop(here);
 }
 
-void micro_pending(void)
+static void on_post(void *arg)
+{
+    (void)arg;
+    if (--posts_left == 0) {
+        subject_stop(here);
+    }
+}
+
+static void pending_sends(void)
 {
     here = subject_open(true);
     subject_wake_open(here, on_pending, NULL);
@@ -84,24 +101,46 @@ void micro_pending(void)
     subject_close(here);
 }
 
+/* The first post of a pass, which wakes the loop, is not timed. */
+static void pending_posts(void)
+{
+    uint64_t spent = 0;
+    uint32_t size = subject_post_size();
+    char *nodes = calloc(PENDING_POSTS, size);
+    here = subject_open(true);
+    subject_posts_open(here, on_post, NULL);
+    for (uint32_t pass = 0; pass < PENDING_PASSES; pass++) {
+        posts_left = PENDING_POSTS;
+        subject_post(here, nodes);
+        uint64_t begin = bench_now_ns();
+        for (uint32_t i = 1; i < PENDING_POSTS; i++) {
+            subject_post(here, nodes + (size_t)i * size);
+        }
+        spent += bench_now_ns() - begin;
+        subject_run(here);
+    }
+    micro_print("post_while_pending", (double)spent / (PENDING_POSTS - 1) / PENDING_PASSES);
+    subject_close(here);
+    free(nodes);
+}
+
+void micro_pending(void)
+{
+    pending_sends();
+    if ((subject_features & SUBJECT_POSTS) != 0) {
+        pending_posts();
+    }
+}
+
 /* Flood: all senders together send so many times; the time until the loop has seen the last. */
 
 static atomic_uint senders_left;
 static uint32_t sends_each;
-static uint32_t posts_left;
 
 static void on_flood(void *arg)
 {
     (void)arg;
     if (atomic_load(&senders_left) == 0) {
-        subject_stop(here);
-    }
-}
-
-static void on_post(void *arg)
-{
-    (void)arg;
-    if (--posts_left == 0) {
         subject_stop(here);
     }
 }
