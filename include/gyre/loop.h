@@ -356,7 +356,7 @@ GYRE_EXPORT int gyre_loop_embed_prepare(gyre_loop *loop);
  * Runs `cb(deferred)` on this loop in the pending phase of the next turn, or right after this
  * turn's poll.
  *
- * Params: deferred: not waiting at present.
+ * Params: deferred: zeroed or used before, and not waiting at present.
  * Owns:   its memory is the library's until `cb` begins.
  * Thread: loop.
  * Phase:  `cb` runs in the pending phase, in order of gyre_defer.

@@ -33,6 +33,7 @@ static void deferred_run(gyre_loop *loop, gyre_task *task)
 void gyre_defer(gyre_loop *loop, gyre_deferred *deferred, gyre_defer_cb cb)
 {
     GYRE_ASSERT(cb != NULL);
+    GYRE_ASSERT(deferred->loop == NULL);
     gyrei_loop_check(loop);
     deferred->cb = cb;
     deferred->loop = loop;

@@ -231,7 +231,7 @@ static void starting_and_dispatching_allocate_nothing(void **state)
     const gyre_loop_options options = {.size = sizeof(options), .allocator = &allocator};
     gyre_timer timer;
     gyre_hook hook;
-    gyre_deferred deferred;
+    gyre_deferred deferred = {.data = NULL};
     gyre_post_node node;
     gyre_remote *remote;
     gyre_loop *made;
