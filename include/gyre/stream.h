@@ -58,8 +58,8 @@ struct gyre_write_req {
     gyre_write_cb cb;
     gyre_buf *bufs;
     uint32_t buf_count;
+    uint64_t bytes; /* not yet sent */
     int32_t status;
-    uint32_t bytes;
     uint32_t kind;
     gyre_buf inline_bufs[GYRE_WRITE_INLINE_BUFS];
 };
@@ -79,7 +79,7 @@ struct gyre_stream {
         gyre_handle handle;
         void *data;
     };
-    gyre_op in;  /* RECV, or ACCEPT of a listener */
+    gyre_op in;  /* RECV, or ACCEPT of a listener; its fd is the stream's */
     gyre_op out; /* SEND or CONNECT */
     union {
         gyre_read_cb read;
@@ -88,10 +88,9 @@ struct gyre_stream {
     gyre_link writes; /* queued requests, first to be sent first */
     struct gyrei_stream_extra *extra;
     gyre_stream *flush_next;
-    uint32_t queued_bytes;
+    uint64_t queued_bytes;
     uint32_t flags;
     int32_t error;
-    int32_t fd;
 };
 
 /*

@@ -112,6 +112,7 @@ struct gyre_loop {
 
     gyre_stream *reading; /* the stream whose read callback runs, for gyre_buf_keep */
     const char *reading_base;
+    bool reading_stash; /* its bytes are a copy, in no buffer of the backend's */
 
     gyre_trace_cb trace;
     void *trace_ctx;

@@ -1,0 +1,296 @@
+/*
+ * Reading: one multishot receive while the user wants bytes, and a stash for those that come after.
+ *
+ *   read_start --> receive in flight --result--> read callback
+ *                        |
+ *   read_stop ---> (taken back when the callback returns) --late result--> stash --read_start-->
+ *
+ * Stopping is lazy: a read_start in the same callback finds the receive still in flight. What the
+ * kernel delivered before it heard of the stop is copied out of the loop's buffers, and delivered
+ * first, in order, by the next read_start. Bytes are lost only by close.
+ */
+#include "net/stream.h"
+
+#include <string.h>
+
+static void on_received(gyre_loop *loop, gyre_op *op, const gyrei_result *result);
+
+static bool wants(const gyre_stream *stream)
+{
+    return (stream->flags & GYREI_STREAM_READING) != 0;
+}
+
+/* What must be delivered before anything that the kernel brings now. */
+static bool has_stash(const gyre_stream *stream)
+{
+    const gyrei_stream_extra *extra = stream->extra;
+
+    return extra != NULL && (!gyrei_list_empty(&extra->stash) || extra->stash_end != 0);
+}
+
+static void receive(gyre_stream *stream)
+{
+    gyrei_op_prepare(&stream->in, GYREI_OP_RECV, gyrei_stream_fd(stream), GYREI_OP_MULTISHOT,
+                     on_received);
+    gyrei_stream_submit(stream, &stream->in);
+}
+
+/* ---- the read callback ---- */
+
+static void call_back(gyre_stream *stream, int64_t nread, char *base, bool from_stash)
+{
+    gyre_loop *loop = stream->handle.loop;
+    const char *outer_base = loop->reading_base;
+    const bool outer_stash = loop->reading_stash;
+    gyre_stream *outer = loop->reading;
+    gyre_buf buf = {.base = base, .len = nread > 0 ? (size_t)nread : 0};
+    gyrei_frame frame;
+
+    loop->reading = stream;
+    loop->reading_base = base;
+    loop->reading_stash = from_stash;
+    gyrei_callback_enter(loop, &frame, stream->handle.kind, stream, stream->handle.name);
+    stream->cb.read(stream, nread, nread > 0 ? &buf : NULL);
+    gyrei_callback_leave(loop, &frame);
+    loop->reading = outer;
+    loop->reading_base = outer_base;
+    loop->reading_stash = outer_stash;
+}
+
+void gyrei_read_fail(gyre_stream *stream, int status)
+{
+    GYRE_ASSERT(wants(stream));
+    stream->flags &= ~(uint32_t)GYREI_STREAM_READING;
+    if (status == GYRE_EOF)
+        stream->flags |= GYREI_STREAM_EOF;
+    gyrei_stream_update_active(stream);
+    gyrei_stream_want_flush(stream);
+    call_back(stream, status, NULL, false);
+}
+
+/* ---- the stash ---- */
+
+/* Delivers what waits, oldest first, while the user wants it. */
+static void deliver_stash(gyre_stream *stream)
+{
+    gyre_loop *loop = stream->handle.loop;
+    gyrei_stream_extra *extra = stream->extra;
+
+    while (wants(stream) && !gyrei_list_empty(&extra->stash)) {
+        gyrei_stash *chunk = GYRE_CONTAINER_OF(gyrei_list_pop(&extra->stash), gyrei_stash, link);
+
+        call_back(stream, (int64_t)chunk->len, chunk->bytes, true);
+        gyrei_loop_free(loop, chunk, chunk->room);
+    }
+    if (wants(stream) && extra->stash_end != 0) {
+        const int end = extra->stash_end;
+
+        extra->stash_end = 0;
+        gyrei_read_fail(stream, end);
+    }
+    gyrei_read_settle(stream);
+}
+
+static void run_stash(gyre_loop *loop, gyre_task *task)
+{
+    gyrei_stream_extra *extra = GYRE_CONTAINER_OF(task, gyrei_stream_extra, stash_task);
+    gyre_stream *stream = extra->stream;
+
+    (void)loop;
+    extra->stash_due = false;
+    if (!gyrei_handle_is_closing(&stream->handle))
+        deliver_stash(stream);
+    gyrei_handle_release(&stream->handle);
+}
+
+static void want_stash_run(gyre_stream *stream)
+{
+    gyrei_stream_extra *extra = stream->extra;
+
+    if (extra->stash_due)
+        return;
+    extra->stash_due = true;
+    extra->stash_task.run = run_stash;
+    gyrei_handle_hold(&stream->handle);
+    gyrei_task_submit(stream->handle.loop, &extra->stash_task);
+}
+
+/* Copies bytes that nobody wants now. Without memory for them the stream cannot go on. */
+static void stash(gyre_stream *stream, const char *base, uint32_t len)
+{
+    gyre_loop *loop = stream->handle.loop;
+    const size_t room = sizeof(gyrei_stash) + len;
+    gyrei_stash *chunk = NULL;
+
+    if (gyrei_stream_need_extra(stream) == 0)
+        chunk = gyrei_loop_alloc(loop, room);
+    if (chunk == NULL) {
+        stream->error = GYRE_ENOMEM;
+        return;
+    }
+    chunk->room = room;
+    chunk->len = len;
+    memcpy(chunk->bytes, base, len);
+    gyrei_list_append(&stream->extra->stash, &chunk->link);
+}
+
+static void stash_end(gyre_stream *stream, int status)
+{
+    if (gyrei_stream_need_extra(stream) != 0) {
+        stream->error = GYRE_ENOMEM;
+        return;
+    }
+    stream->extra->stash_end = status;
+    if (wants(stream))
+        want_stash_run(stream);
+}
+
+/* ---- results ---- */
+
+static void take_bytes(gyre_stream *stream, const gyrei_result *result)
+{
+    gyrei_limits_active(stream);
+    if (wants(stream) && !has_stash(stream))
+        call_back(stream, result->value, result->base, false);
+    else
+        stash(stream, result->base, (uint32_t)result->value);
+}
+
+static void take_end(gyre_stream *stream, int status)
+{
+    if (status == GYRE_EOF)
+        stream->flags |= GYREI_STREAM_EOF;
+    else if (stream->error == 0)
+        stream->error = status;
+    if (wants(stream) && !has_stash(stream))
+        gyrei_read_fail(stream, status);
+    else
+        stash_end(stream, status);
+}
+
+static void on_received(gyre_loop *loop, gyre_op *op, const gyrei_result *result)
+{
+    gyre_stream *stream = GYRE_CONTAINER_OF(op, gyre_stream, in);
+    const bool last = (result->flags & GYREI_RESULT_MORE) == 0;
+
+    (void)loop;
+    /* Held until the end: the callbacks may close the stream. */
+    gyrei_handle_hold(&stream->handle);
+    if (last)
+        gyrei_stream_op_ended(stream);
+    if (!gyrei_handle_is_closing(&stream->handle)) {
+        if (result->value > 0)
+            take_bytes(stream, result);
+        else if (result->value == 0)
+            take_end(stream, GYRE_EOF);
+        else if (result->value != GYRE_ECANCELED)
+            take_end(stream, result->value);
+        if (last)
+            gyrei_read_settle(stream);
+    }
+    gyrei_handle_release(&stream->handle);
+}
+
+void gyrei_read_settle(gyre_stream *stream)
+{
+    const bool idle = gyrei_op_is_idle(&stream->in);
+    const uint32_t flags = stream->flags;
+
+    if (gyrei_handle_is_closing(&stream->handle))
+        return;
+    if (!wants(stream)) {
+        gyrei_op_cancel(stream->handle.loop, &stream->in);
+    } else if (has_stash(stream)) {
+        want_stash_run(stream);
+    } else if (idle && (flags & GYREI_STREAM_EOF) == 0) {
+        if (stream->error == GYRE_ENOMEM)
+            gyrei_read_fail(stream, GYRE_ENOMEM);
+        else
+            receive(stream);
+    }
+}
+
+/* ---- the user's side ---- */
+
+int gyre_read_start(gyre_stream *stream, gyre_read_cb cb)
+{
+    int error = gyrei_stream_check(stream);
+
+    GYRE_ASSERT(cb != NULL);
+    if (error == 0 && (stream->flags & GYREI_STREAM_LISTENING) != 0)
+        error = GYRE_EINVAL;
+    else if (error == 0 && (stream->flags & GYREI_STREAM_CONNECTED) == 0)
+        error = GYRE_ENOTCONN;
+    else if (error == 0 && (stream->flags & GYREI_STREAM_EOF) != 0 && !has_stash(stream))
+        error = GYRE_EOF;
+    else if (error == 0 && stream->error == GYRE_ENOMEM)
+        error = GYRE_ENOMEM; /* bytes were lost for want of memory: nothing may follow them */
+    if (error != 0)
+        return error;
+    stream->cb.read = cb;
+    if (wants(stream))
+        return 0;
+    stream->flags |= GYREI_STREAM_READING;
+    gyrei_stream_update_active(stream);
+    gyrei_limits_active(stream);
+    if (has_stash(stream))
+        want_stash_run(stream);
+    else if (gyrei_op_is_idle(&stream->in))
+        receive(stream);
+    return 0;
+}
+
+void gyre_read_stop(gyre_stream *stream)
+{
+    gyrei_loop_check(stream->handle.loop);
+    if (!wants(stream))
+        return;
+    stream->flags &= ~(uint32_t)GYREI_STREAM_READING;
+    gyrei_stream_update_active(stream);
+    gyrei_stream_want_flush(stream);
+}
+
+int gyre_buf_keep(gyre_stream *stream, const gyre_buf *buf)
+{
+    gyre_loop *loop = stream->handle.loop;
+
+    gyrei_loop_check(loop);
+    if (loop->reading != stream || buf == NULL || buf->base == NULL ||
+        buf->base != loop->reading_base)
+        return GYRE_EINVAL;
+    /* Bytes of the stash are in no buffer of the pool: the budget cannot pay for them. */
+    if (loop->reading_stash)
+        return GYRE_ENOBUFS;
+    return loop->ops->buf_keep(loop->backend, buf->base);
+}
+
+void gyre_buf_release(gyre_loop *loop, const void *base)
+{
+    gyrei_loop_check(loop);
+    loop->ops->buf_unkeep(loop->backend, base);
+}
+
+/* ---- the end ---- */
+
+void gyrei_read_close(gyre_stream *stream)
+{
+    gyrei_stream_extra *extra = stream->extra;
+
+    if (extra == NULL || !extra->stash_due)
+        return;
+    extra->stash_due = false;
+    gyrei_task_cancel(stream->handle.loop, &extra->stash_task);
+    gyrei_handle_release(&stream->handle);
+}
+
+void gyrei_read_finish(gyre_stream *stream)
+{
+    gyre_loop *loop = stream->handle.loop;
+    gyre_link *link;
+
+    while ((link = gyrei_list_pop(&stream->extra->stash)) != NULL) {
+        gyrei_stash *chunk = GYRE_CONTAINER_OF(link, gyrei_stash, link);
+
+        gyrei_loop_free(loop, chunk, chunk->room);
+    }
+}

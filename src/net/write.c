@@ -1,0 +1,497 @@
+/*
+ * Writing: a queue of requests, sent together.
+ *
+ *   write --> queue --(callback returns, or before the wait)--> one send --> all gone: done
+ *                                                                |
+ *                                     would block: SEND operation for the rest, then again
+ *
+ * All that is queued goes out in one vectored send, which is tried at once on every backend,
+ * because a socket nearly always has room; only what does not fit costs an operation. A request
+ * that is done has its callback called from the pending queue, never from inside a call. A copied
+ * write is a request of our own in a block that is used again. Invariant: while `out` is in flight
+ * it refers to the first request's buffers, which do not change until it has ended.
+ */
+#include "net/stream.h"
+
+#include <string.h>
+
+enum {
+    VECTORS = 64,         /* buffers of several requests that one send gathers */
+    VECTORS_MAX = 1024,   /* buffers of one request in one send: Linux's IOV_MAX */
+    BLOCK_BYTES = 4096,   /* a block with its request */
+    BLOCKS_FREE_MAX = 64, /* that a loop keeps */
+    COPY_TRY_BYTES = 1024 /* a copy from here on costs more than the chance to send without one */
+};
+
+static void on_sent(gyre_loop *loop, gyre_op *op, const gyrei_result *result);
+
+static gyre_write_req *first_write(const gyre_stream *stream)
+{
+    return gyrei_list_empty(&stream->writes)
+               ? NULL
+               : GYRE_CONTAINER_OF(stream->writes.next, gyre_write_req, task.link);
+}
+
+static gyre_write_req *last_write(const gyre_stream *stream)
+{
+    return gyrei_list_empty(&stream->writes)
+               ? NULL
+               : GYRE_CONTAINER_OF(stream->writes.prev, gyre_write_req, task.link);
+}
+
+/* ---- blocks of copied bytes ---- */
+
+static gyrei_write_block *block_of(gyre_write_req *req)
+{
+    return GYRE_CONTAINER_OF(req, gyrei_write_block, req);
+}
+
+static gyrei_write_block *block_take(gyre_loop *loop, size_t len)
+{
+    gyrei_streams *streams = gyrei_streams_of(loop);
+    const size_t room = BLOCK_BYTES - sizeof(gyrei_write_block);
+    gyrei_write_block *block = streams->free_blocks;
+
+    if (len <= room && block != NULL) {
+        gyre_link *next = block->req.task.link.next;
+
+        streams->free_count--;
+        streams->free_blocks =
+            next != NULL ? block_of(GYRE_CONTAINER_OF(next, gyre_write_req, task.link)) : NULL;
+        return block;
+    }
+    if (len < room)
+        len = room;
+    if (len > UINT32_MAX)
+        return NULL;
+    block = gyrei_loop_alloc(loop, sizeof(*block) + len);
+    if (block != NULL)
+        block->room = (uint32_t)len;
+    return block;
+}
+
+static void block_give(gyre_loop *loop, gyrei_write_block *block)
+{
+    gyrei_streams *streams = gyrei_streams_of(loop);
+
+    if (block->room != BLOCK_BYTES - sizeof(*block) || streams->free_count >= BLOCKS_FREE_MAX) {
+        gyrei_loop_free(loop, block, sizeof(*block) + block->room);
+        return;
+    }
+    block->req.task.link.next =
+        streams->free_blocks != NULL ? &streams->free_blocks->req.task.link : NULL;
+    streams->free_blocks = block;
+    streams->free_count++;
+}
+
+void gyrei_write_free_blocks(gyre_loop *loop)
+{
+    gyrei_streams *streams = gyrei_streams_of(loop);
+
+    while (streams->free_blocks != NULL) {
+        gyrei_write_block *block = block_take(loop, 1);
+
+        gyrei_loop_free(loop, block, sizeof(*block) + block->room);
+    }
+}
+
+/* ---- requests that are done ---- */
+
+static void run_done(gyre_loop *loop, gyre_task *task)
+{
+    gyre_write_req *req = GYRE_CONTAINER_OF(task, gyre_write_req, task);
+    gyre_stream *stream = req->stream;
+    gyrei_frame frame;
+
+    gyrei_request_end(loop);
+    if (req->cb != NULL) {
+        gyrei_callback_enter(loop, &frame, stream->handle.kind, stream, stream->handle.name);
+        req->cb(req, req->status);
+        gyrei_callback_leave(loop, &frame);
+    }
+    gyrei_handle_release(&stream->handle);
+}
+
+/* The first request of the queue has ended. */
+static void finish_first(gyre_stream *stream, int status)
+{
+    gyre_loop *loop = stream->handle.loop;
+    gyre_write_req *req = first_write(stream);
+
+    gyrei_list_remove(&req->task.link);
+    stream->queued_bytes -= req->bytes;
+    if (req->kind == GYREI_WRITE_COPY) {
+        block_give(loop, block_of(req));
+        gyrei_request_end(loop);
+        if (status != 0)
+            gyrei_limits_copy_failed(stream, status);
+        gyrei_handle_release(&stream->handle);
+        return;
+    }
+    req->status = status;
+    req->task.run = run_done;
+    gyrei_task_submit(loop, &req->task);
+}
+
+static void fail_queue(gyre_stream *stream, int error)
+{
+    /* Held meanwhile: a copied write that ends releases the handle. */
+    gyrei_handle_hold(&stream->handle);
+    while (!gyrei_list_empty(&stream->writes))
+        finish_first(stream, error);
+    gyrei_limits_queue_changed(stream);
+    gyrei_stream_update_active(stream);
+    gyrei_handle_release(&stream->handle);
+}
+
+void gyrei_write_fail(gyre_stream *stream, int error)
+{
+    if (stream->error == 0)
+        stream->error = error;
+    if (gyrei_op_is_idle(&stream->out) || (stream->flags & GYREI_STREAM_CONNECTING) != 0) {
+        fail_queue(stream, error);
+        return;
+    }
+    /* The kernel still reads the buffers: they go back when the send has ended. */
+    stream->flags |= GYREI_STREAM_FAILED;
+    gyrei_op_cancel(stream->handle.loop, &stream->out);
+}
+
+/* ---- sending ---- */
+
+/* Takes `sent` bytes off the queue; requests that are gone wholly are done. */
+static void consume(gyre_stream *stream, uint64_t sent)
+{
+    gyre_write_req *req;
+
+    while ((req = first_write(stream)) != NULL && req->kind != GYREI_WRITE_SHUTDOWN) {
+        while (req->buf_count > 0 && req->bufs->len <= sent) {
+            sent -= req->bufs->len;
+            req->bytes -= req->bufs->len;
+            stream->queued_bytes -= req->bufs->len;
+            req->bufs++;
+            req->buf_count--;
+        }
+        if (req->buf_count > 0) {
+            req->bufs->base += sent;
+            req->bufs->len -= sent;
+            req->bytes -= sent;
+            stream->queued_bytes -= sent;
+            return;
+        }
+        finish_first(stream, 0);
+    }
+}
+
+/* The buffers at the queue's head, up to a shutdown. Sets `bytes` to their sum. */
+static uint32_t gather(const gyre_stream *stream, gyre_buf *vectors, uint64_t *bytes)
+{
+    uint32_t count = 0;
+
+    *bytes = 0;
+    for (gyre_link *link = stream->writes.next; link != &stream->writes; link = link->next) {
+        const gyre_write_req *req = GYRE_CONTAINER_OF(link, gyre_write_req, task.link);
+
+        if (req->kind == GYREI_WRITE_SHUTDOWN)
+            break;
+        for (uint32_t i = 0; i < req->buf_count; i++) {
+            if (count == VECTORS)
+                return count;
+            vectors[count] = req->bufs[i];
+            *bytes += vectors[count].len;
+            count++;
+        }
+    }
+    return count;
+}
+
+static int64_t send_now(gyre_stream *stream, const gyre_buf *bufs, uint32_t count)
+{
+    const gyre_loop *loop = stream->handle.loop;
+    const gyrei_sys *sys = loop->env->sys;
+    const int fd = gyrei_stream_fd(stream);
+
+    return count == 1 ? sys->send(loop->env, fd, bufs->base, bufs->len)
+                      : sys->sendv(loop->env, fd, bufs, count);
+}
+
+/* The socket is full: the rest of the first request goes when there is room. */
+static void send_later(gyre_stream *stream)
+{
+    gyre_write_req *req = first_write(stream);
+
+    GYRE_ASSERT(req->buf_count > 0);
+    gyrei_op_prepare(&stream->out, GYREI_OP_SEND, gyrei_stream_fd(stream), GYREI_OP_POLL_FIRST,
+                     on_sent);
+    stream->out.pointer = req->bufs;
+    stream->out.arg32 = req->buf_count;
+    gyrei_limits_progress(stream);
+    gyrei_stream_submit(stream, &stream->out);
+}
+
+static void shut_down(gyre_stream *stream)
+{
+    const gyre_loop *loop = stream->handle.loop;
+
+    finish_first(stream, loop->env->sys->shutdown(loop->env, gyrei_stream_fd(stream), SHUT_WR));
+}
+
+/* Sends a long array as it is, as far as one call takes it, and short ones of several requests. */
+static int64_t send_head(gyre_stream *stream, uint64_t *bytes)
+{
+    const gyre_write_req *req = first_write(stream);
+    gyre_buf vectors[VECTORS];
+    uint32_t count;
+
+    if (req->buf_count > VECTORS) {
+        *bytes = 0;
+        for (count = 0; count < req->buf_count && count < VECTORS_MAX; count++)
+            *bytes += req->bufs[count].len;
+        return *bytes > 0 ? send_now(stream, req->bufs, count) : 0;
+    }
+    count = gather(stream, vectors, bytes);
+    return *bytes > 0 ? send_now(stream, vectors, count) : 0;
+}
+
+/* One send of what fits in one call. False: no more can be done now. */
+static bool send_some(gyre_stream *stream)
+{
+    uint64_t bytes;
+    const int64_t sent = send_head(stream, &bytes);
+
+    if (sent < 0 && sent != GYRE_EAGAIN) {
+        if (stream->error == 0)
+            stream->error = (int32_t)sent;
+        fail_queue(stream, (int)sent);
+        return false;
+    }
+    if (sent > 0)
+        gyrei_limits_active(stream);
+    consume(stream, sent > 0 ? (uint64_t)sent : 0);
+    if (sent >= 0 && (uint64_t)sent == bytes)
+        return true;
+    send_later(stream);
+    return false;
+}
+
+void gyrei_write_send(gyre_stream *stream)
+{
+    gyre_write_req *req;
+
+    if (!gyrei_op_is_idle(&stream->out) || (stream->flags & GYREI_STREAM_CONNECTED) == 0)
+        return;
+    gyrei_handle_hold(&stream->handle);
+    while ((req = first_write(stream)) != NULL) {
+        if (req->kind == GYREI_WRITE_SHUTDOWN)
+            shut_down(stream);
+        else if (!send_some(stream))
+            break;
+    }
+    gyrei_limits_queue_changed(stream);
+    gyrei_stream_update_active(stream);
+    gyrei_handle_release(&stream->handle);
+}
+
+static void on_sent(gyre_loop *loop, gyre_op *op, const gyrei_result *result)
+{
+    gyre_stream *stream = GYRE_CONTAINER_OF(op, gyre_stream, out);
+
+    (void)loop;
+    gyrei_handle_hold(&stream->handle);
+    gyrei_stream_op_ended(stream);
+    if (result->value > 0) {
+        gyrei_limits_active(stream);
+        consume(stream, (uint64_t)result->value);
+    }
+    if ((stream->flags & GYREI_STREAM_FAILED) != 0) {
+        stream->flags &= ~(uint32_t)GYREI_STREAM_FAILED;
+        fail_queue(stream, stream->error);
+    } else if (result->value < 0) {
+        if (stream->error == 0)
+            stream->error = result->value;
+        fail_queue(stream, result->value);
+    } else {
+        gyrei_write_send(stream);
+    }
+    gyrei_handle_release(&stream->handle);
+}
+
+/* ---- the user's side ---- */
+
+static int check_writable(const gyre_stream *stream)
+{
+    const int error = gyrei_stream_check(stream);
+
+    if (error != 0)
+        return error;
+    if ((stream->flags & GYREI_STREAM_CONNECTED) == 0)
+        return GYRE_ENOTCONN;
+    if ((stream->flags & GYREI_STREAM_SHUT) != 0)
+        return GYRE_ESHUTDOWN;
+    return stream->error;
+}
+
+static void enqueue(gyre_stream *stream, gyre_write_req *req)
+{
+    gyrei_request_begin(stream->handle.loop);
+    gyrei_handle_hold(&stream->handle);
+    gyrei_list_append(&stream->writes, &req->task.link);
+    stream->queued_bytes += req->bytes;
+    gyrei_limits_queue_changed(stream);
+    gyrei_stream_update_active(stream);
+    gyrei_stream_want_flush(stream);
+}
+
+int gyre_write(gyre_stream *stream, gyre_write_req *req, const gyre_buf *bufs, uint32_t buf_count,
+               gyre_write_cb cb)
+{
+    uint64_t bytes = 0;
+    int error = check_writable(stream);
+
+    GYRE_ASSERT(bufs != NULL || buf_count == 0);
+    for (uint32_t i = 0; i < buf_count; i++)
+        bytes += bufs[i].len;
+    if (error == 0)
+        error = gyrei_limits_admit(stream, bytes);
+    if (error != 0)
+        return error;
+    req->stream = stream;
+    req->cb = cb;
+    req->kind = GYREI_WRITE_USER;
+    req->bytes = bytes;
+    req->buf_count = buf_count;
+    if (buf_count <= GYRE_WRITE_INLINE_BUFS) {
+        for (uint32_t i = 0; i < buf_count; i++)
+            req->inline_bufs[i] = bufs[i];
+        req->bufs = req->inline_bufs;
+    } else {
+        union {
+            const gyre_buf *given;
+            gyre_buf *ours; /* lent with the request, and changed as bytes go out */
+        } array = {.given = bufs};
+
+        req->bufs = array.ours;
+    }
+    enqueue(stream, req);
+    return 0;
+}
+
+int64_t gyre_try_write(gyre_stream *stream, const gyre_buf *bufs, uint32_t buf_count)
+{
+    const int error = check_writable(stream);
+    int64_t sent;
+
+    GYRE_ASSERT(bufs != NULL && buf_count > 0);
+    if (error != 0)
+        return error;
+    if (!gyrei_list_empty(&stream->writes))
+        return GYRE_EAGAIN;
+    sent = send_now(stream, bufs, buf_count);
+    if (sent > 0)
+        gyrei_limits_active(stream);
+    else if (sent < 0 && sent != GYRE_EAGAIN)
+        stream->error = (int32_t)sent;
+    return sent;
+}
+
+/* Adds to the last block of the queue, if it is ours, has room, and is not being sent. */
+static bool append_to_last(gyre_stream *stream, const void *base, size_t len)
+{
+    gyre_write_req *req = last_write(stream);
+    gyrei_write_block *block;
+    gyre_buf *buf;
+
+    if (req == NULL || req->kind != GYREI_WRITE_COPY ||
+        (req == first_write(stream) && !gyrei_op_is_idle(&stream->out)))
+        return false;
+    block = block_of(req);
+    buf = req->bufs;
+    if (len > block->room - (size_t)(buf->base + buf->len - block->bytes))
+        return false;
+    memcpy(buf->base + buf->len, base, len);
+    buf->len += len;
+    req->bytes += len;
+    stream->queued_bytes += len;
+    gyrei_limits_queue_changed(stream);
+    return true;
+}
+
+static int queue_copy(gyre_stream *stream, const void *base, size_t len)
+{
+    gyrei_write_block *block;
+    gyre_write_req *req;
+
+    if (append_to_last(stream, base, len))
+        return 0;
+    block = block_take(stream->handle.loop, len);
+    if (block == NULL)
+        return GYRE_ENOMEM;
+    memcpy(block->bytes, base, len);
+    req = &block->req;
+    req->stream = stream;
+    req->cb = NULL;
+    req->kind = GYREI_WRITE_COPY;
+    req->bytes = len;
+    req->inline_bufs[0] = (gyre_buf){.base = block->bytes, .len = len};
+    req->bufs = req->inline_bufs;
+    req->buf_count = 1;
+    enqueue(stream, req);
+    return 0;
+}
+
+int gyre_write_copy(gyre_stream *stream, const void *base, size_t len)
+{
+    const char *bytes = base;
+    int error = check_writable(stream);
+    int64_t sent = 0;
+
+    GYRE_ASSERT(base != NULL || len == 0);
+    if (error == 0)
+        error = gyrei_limits_admit(stream, len);
+    if (error != 0)
+        return error;
+    if (len == 0)
+        return 0;
+    if (len >= COPY_TRY_BYTES && gyrei_list_empty(&stream->writes)) {
+        const gyre_buf whole = gyre_buf_init(base, len);
+
+        sent = gyre_try_write(stream, &whole, 1);
+        if (sent == GYRE_EAGAIN)
+            sent = 0;
+        if (sent < 0)
+            return (int)sent;
+        if ((size_t)sent == len)
+            return 0;
+    }
+    error = queue_copy(stream, bytes + sent, len - (size_t)sent);
+    /* Half of the bytes are gone, and no memory for the others: nothing may follow them. */
+    if (error != 0 && sent > 0)
+        stream->error = error;
+    return error;
+}
+
+int gyre_shutdown(gyre_stream *stream, gyre_write_req *req, gyre_write_cb cb)
+{
+    const int error = gyrei_stream_check(stream);
+
+    if (error != 0)
+        return error;
+    if ((stream->flags & GYREI_STREAM_CONNECTED) == 0)
+        return GYRE_ENOTCONN;
+    if ((stream->flags & GYREI_STREAM_SHUT) != 0)
+        return GYRE_ESHUTDOWN;
+    stream->flags |= GYREI_STREAM_SHUT;
+    req->stream = stream;
+    req->cb = cb;
+    req->kind = GYREI_WRITE_SHUTDOWN;
+    req->bytes = 0;
+    req->buf_count = 0;
+    req->bufs = req->inline_bufs;
+    enqueue(stream, req);
+    return 0;
+}
+
+uint64_t gyre_queued_bytes(const gyre_stream *stream)
+{
+    return stream->queued_bytes;
+}
