@@ -69,7 +69,8 @@ def echo(run, point):
 
 
 def micro(run, name):
-    peers = [peer for peer in run.peers if peer.micro]
+    peers = [peer for peer in run.peers
+             if peer.micro and (name, peer.name) not in points.MICRO_WITHOUT]
 
     def measure(peer):
         values = {}

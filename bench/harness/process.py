@@ -65,6 +65,9 @@ class Server:
 
     def __init__(self, run, peer, point, env=None):
         self.path = os.path.join(run.scratch, "socket") if point.transport == "unix" else None
+        if self.path:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)  # a server that is killed leaves it
         arguments = ["--unix", self.path] if self.path else ["--tcp"]
         program = run.program(peer.server)
         cpus = {run.server_cpu(point.setup)}
