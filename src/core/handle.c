@@ -170,12 +170,14 @@ bool gyrei_closing_run_next(gyre_loop *loop)
 void gyre_ref(gyre_handle *handle)
 {
     GYRE_ASSERT(handle->state == HANDLE_OPEN);
+    gyrei_loop_check(handle->loop);
     set_flags(handle, handle->flags & ~(uint32_t)GYREI_HANDLE_UNREF);
 }
 
 void gyre_unref(gyre_handle *handle)
 {
     GYRE_ASSERT(handle->state == HANDLE_OPEN);
+    gyrei_loop_check(handle->loop);
     set_flags(handle, handle->flags | GYREI_HANDLE_UNREF);
 }
 

@@ -461,6 +461,7 @@ int gyre_loop_fd(gyre_loop *loop)
 
 uint64_t gyre_loop_timeout_ns(gyre_loop *loop)
 {
+    gyrei_loop_check(loop);
     gyre_loop_update_now(loop);
     /* A turn of a loop that is not alive would do nothing, now or later. */
     if (!gyre_loop_alive(loop))

@@ -186,11 +186,13 @@ int gyre_timer_again(gyre_timer *timer)
 
 void gyre_timer_set_slack(gyre_timer *timer, uint64_t slack_ns)
 {
+    gyrei_loop_check(timer->handle.loop);
     timer->slack_ns = slack_ns;
 }
 
 void gyre_timer_set_repeat(gyre_timer *timer, uint64_t repeat_ns)
 {
+    gyrei_loop_check(timer->handle.loop);
     timer->repeat_ns = repeat_ns;
 }
 

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { JOURNAL_BYTES = 4096, LASTING_MAX = 4096 };
+enum { JOURNAL_BYTES = 4096, LASTING_MAX = 65536 };
 
 gyre_loop *loop;
 static void *lasting_memory[LASTING_MAX];
