@@ -26,20 +26,20 @@ static void a_loop_made_in_one_thread_runs_in_another(void **state)
     int result = -1;
 
     (void)state;
-    gyre_timer_start(timer_new("timer"), GYRE_MILLISECOND, 0, journal_timer);
+    gyre_timer_start(timer_new("timer"), 0, 0, journal_timer);
     gyre_hook_start(hook_new("hook", GYRE_HOOK_PREPARE), gyre_hook_stop);
     gyre_defer(loop, deferred_new("deferred"), journal_deferred);
     assert_int_equal(pthread_create(&thread, NULL, run_and_shut_down, &result), 0);
     pthread_join(thread, NULL);
     assert_int_equal(result, 0);
     loop = NULL;
-    assert_journal("deferred timer");
+    assert_journal("timer deferred");
 }
 
 static void a_loop_made_in_a_thread_that_ended_runs_here(void **state)
 {
     (void)state;
-    gyre_timer_start(timer_new("timer"), GYRE_MILLISECOND, 0, journal_timer);
+    gyre_timer_start(timer_new("timer"), 0, 0, journal_timer);
     assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
     assert_journal("timer");
 }
@@ -247,8 +247,9 @@ static void loops_in_threads_post_to_each_other(void **state)
         assert_int_equal(pthread_create(&threads[i], NULL, run_station, &stations[i]), 0);
     token.data = &stations[0];
     assert_int_equal(gyre_post(stations[0].remote, &token, hop), 0);
-    for (int i = 0; i < LOOPS; i++) {
+    for (int i = 0; i < LOOPS; i++)
         pthread_join(threads[i], NULL);
+    for (int i = 0; i < LOOPS; i++) {
         assert_int_equal(stations[i].result, 0);
         assert_int_equal(stations[i].visits, HOPS / LOOPS);
         gyre_remote_unref(stations[i].remote);
