@@ -60,6 +60,11 @@ void gyrei_readiness_cancel(gyrei_backend *backend, gyre_op *op)
     gyrei_ready_cancel(ready_of(backend), op);
 }
 
+void gyrei_readiness_change_events(gyrei_backend *backend, gyre_op *op)
+{
+    gyrei_ready_change_events(ready_of(backend), op);
+}
+
 bool gyrei_readiness_perform(gyrei_backend *backend, gyre_op *op, gyrei_result *result)
 {
     return gyrei_ready_perform(ready_of(backend), op, result);

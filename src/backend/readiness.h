@@ -17,6 +17,7 @@ int gyrei_readiness_attach(gyrei_backend *backend, int fd);
 void gyrei_readiness_forget(gyrei_backend *backend, int fd);
 int gyrei_readiness_submit(gyrei_backend *backend, gyre_op *op);
 void gyrei_readiness_cancel(gyrei_backend *backend, gyre_op *op);
+void gyrei_readiness_change_events(gyrei_backend *backend, gyre_op *op);
 bool gyrei_readiness_perform(gyrei_backend *backend, gyre_op *op, gyrei_result *result);
 int gyrei_readiness_wait(gyrei_backend *backend, uint64_t timeout_ns);
 int gyrei_readiness_forked(gyrei_backend *backend);
@@ -32,9 +33,10 @@ void gyrei_readiness_buf_unkeep(gyrei_backend *backend, const void *base);
     .close = gyrei_readiness_close, .enable = gyrei_readiness_enable,                              \
     .attach = gyrei_readiness_attach, .forget = gyrei_readiness_forget,                            \
     .submit = gyrei_readiness_submit, .cancel = gyrei_readiness_cancel,                            \
-    .perform = gyrei_readiness_perform, .wait = gyrei_readiness_wait,                              \
-    .forked = gyrei_readiness_forked, .fd = gyrei_readiness_fd, .flush = gyrei_readiness_flush,    \
-    .buf_base = gyrei_readiness_buf_base, .buf_keep = gyrei_readiness_buf_keep,                    \
-    .buf_release = gyrei_readiness_buf_release, .buf_unkeep = gyrei_readiness_buf_unkeep
+    .change_events = gyrei_readiness_change_events, .perform = gyrei_readiness_perform,            \
+    .wait = gyrei_readiness_wait, .forked = gyrei_readiness_forked, .fd = gyrei_readiness_fd,      \
+    .flush = gyrei_readiness_flush, .buf_base = gyrei_readiness_buf_base,                          \
+    .buf_keep = gyrei_readiness_buf_keep, .buf_release = gyrei_readiness_buf_release,              \
+    .buf_unkeep = gyrei_readiness_buf_unkeep
 
 #endif

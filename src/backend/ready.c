@@ -505,6 +505,11 @@ void gyrei_ready_cancel(gyrei_ready *ready, gyre_op *op)
     (void)gyrei_op_complete(ready->loop, op, GYRE_ECANCELED, 0, 0);
 }
 
+void gyrei_ready_change_events(gyrei_ready *ready, gyre_op *op)
+{
+    make_dirty(ready, slot_of(ready, op->fd), op->fd);
+}
+
 /* ---- life ---- */
 
 int gyrei_ready_init(gyrei_ready *ready, gyre_loop *loop, const gyrei_poller_ops *ops,

@@ -83,6 +83,7 @@ int gyrei_ready_attach(gyrei_ready *ready, int fd);
 void gyrei_ready_forget(gyrei_ready *ready, int fd);
 int gyrei_ready_submit(gyrei_ready *ready, gyre_op *op);
 void gyrei_ready_cancel(gyrei_ready *ready, gyre_op *op);
+void gyrei_ready_change_events(gyrei_ready *ready, gyre_op *op);
 bool gyrei_ready_perform(gyrei_ready *ready, gyre_op *op, gyrei_result *result);
 int gyrei_ready_wait(gyrei_ready *ready, uint64_t timeout_ns);
 int gyrei_ready_forked(gyrei_ready *ready);

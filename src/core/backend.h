@@ -69,6 +69,9 @@ typedef struct gyrei_backend_ops {
      */
     void (*cancel)(gyrei_backend *backend, gyre_op *op);
 
+    /* The events that a POLL op in flight watches for have changed, in op->arg32. */
+    void (*change_events)(gyrei_backend *backend, gyre_op *op);
+
     /*
      * Readiness: makes the system call of an op marked with gyrei_op_ready, at dispatch. True:
      * `result` is filled in; with GYREI_RESULT_MORE the op was parked again (gyrei_op_parked)

@@ -119,6 +119,16 @@ void gyrei_op_cancel(gyre_loop *loop, gyre_op *op)
     }
 }
 
+void gyrei_op_change_events(gyre_loop *loop, gyre_op *op, uint32_t events)
+{
+    GYRE_ASSERT(op->kind == GYREI_OP_POLL && op->state != GYREI_OP_IDLE);
+    if (op->arg32 == events)
+        return;
+    op->arg32 = events;
+    if (op->state == GYREI_OP_PARKED || op->state == GYREI_OP_IN_KERNEL)
+        loop->ops->change_events(loop->backend, op);
+}
+
 void gyrei_op_parked(gyre_loop *loop, gyre_op *op)
 {
     GYRE_ASSERT(op->state == GYREI_OP_QUEUED || op->state == GYREI_OP_RUNNABLE);

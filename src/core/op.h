@@ -119,6 +119,9 @@ void gyrei_op_submit(gyre_loop *loop, gyre_op *op);
  */
 void gyrei_op_cancel(gyre_loop *loop, gyre_op *op);
 
+/* A POLL op that is not IDLE watches for `events` from now on. One being cancelled stays so. */
+void gyrei_op_change_events(gyre_loop *loop, gyre_op *op, uint32_t events);
+
 static inline bool gyrei_op_is_idle(const gyre_op *op)
 {
     return op->state == GYREI_OP_IDLE;
