@@ -280,6 +280,7 @@ int gyre_loop_shutdown(gyre_loop *loop, uint64_t timeout_ns)
 
     GYRE_ASSERT(loop->depth == 0);
     for (;;) {
+        gyre_run_mode mode;
         int error;
 
         gyre_loop_walk(loop, close_handle, NULL);
@@ -289,7 +290,11 @@ int gyre_loop_shutdown(gyre_loop *loop, uint64_t timeout_ns)
         if (turns++ > 0 && loop->env->now_ns(loop->env) - start_ns >= timeout_ns)
             return GYRE_ETIMEDOUT;
         loop->stop = false;
-        error = gyre_loop_run(loop, loop->alive > loop->holds ? GYRE_RUN_ONCE : GYRE_RUN_NOWAIT);
+        mode = loop->alive > loop->holds ? GYRE_RUN_ONCE : GYRE_RUN_NOWAIT;
+        /* Held, so that the turn is run even when only results that nobody waits for are left. */
+        gyre_loop_hold(loop);
+        error = gyre_loop_run(loop, mode);
+        gyre_loop_release(loop);
         if (error < 0)
             return error;
     }

@@ -24,10 +24,14 @@ typedef struct phase_spec {
 
 /* ---- pending work ---- */
 
+static bool has_posts(const gyre_loop *loop)
+{
+    return loop->posted != NULL || gyrei_remote_has_posts(loop->remote);
+}
+
 static bool has_pending(const gyre_loop *loop)
 {
-    return loop->runnable_count > 0 || loop->task_count > 0 || loop->posted != NULL ||
-           gyrei_remote_has_posts(loop->remote);
+    return loop->runnable_count > 0 || loop->task_count > 0 || has_posts(loop);
 }
 
 /* Takes a batch: what waits now is run, what comes meanwhile waits for the next drain. */
@@ -298,9 +302,10 @@ static int claim(gyre_loop *loop)
     return 0;
 }
 
+/* Operations and tasks are not asked: who waits for one is counted himself. */
 int gyre_loop_alive(const gyre_loop *loop)
 {
-    return loop->alive > 0 || has_pending(loop);
+    return loop->alive > 0 || has_posts(loop);
 }
 
 static int run_default(gyre_loop *loop)

@@ -1,8 +1,9 @@
 /*
- * What keeps a loop alive: each kind of handle without a descriptor in each of its states, and what
- * is no handle. The kinds with descriptors are in test_alive_io.c.
+ * What keeps a loop alive: each kind of handle in each of its states, requests, and what is neither.
  */
 #include "fixture.h"
+
+#include <signal.h>
 
 /* A kind of handle: how one is made, started and stopped. */
 typedef struct kind {
@@ -57,11 +58,103 @@ static void hook_stop(gyre_handle *handle)
     gyre_hook_stop(GYRE_CONTAINER_OF(handle, gyre_hook, handle));
 }
 
+static gyre_handle *poll_make(void)
+{
+    int peer;
+
+    return &poll_new("poll", &peer)->handle;
+}
+
+static void poll_never(gyre_poll *watcher, int status, uint32_t events)
+{
+    (void)watcher;
+    (void)status;
+    (void)events;
+    fail();
+}
+
+static void poll_start(gyre_handle *handle)
+{
+    gyre_poll *watcher = GYRE_CONTAINER_OF(handle, gyre_poll, handle);
+
+    assert_int_equal(gyre_poll_start(watcher, GYRE_POLL_IN, poll_never), 0);
+}
+
+static void poll_stop(gyre_handle *handle)
+{
+    gyre_poll_stop(GYRE_CONTAINER_OF(handle, gyre_poll, handle));
+}
+
+static gyre_handle *signal_make(void)
+{
+    gyre_signal *watcher = lasting(sizeof(*watcher));
+
+    assert_int_equal(gyre_signal_init(loop, watcher), 0);
+    gyre_handle_set_name(&watcher->handle, "signal");
+    return &watcher->handle;
+}
+
+static void signal_never(gyre_signal *watcher, int signum)
+{
+    (void)watcher;
+    (void)signum;
+    fail();
+}
+
+static void signal_start(gyre_handle *handle)
+{
+    gyre_signal *watcher = GYRE_CONTAINER_OF(handle, gyre_signal, handle);
+
+    assert_int_equal(gyre_signal_start(watcher, SIGUSR2, signal_never), 0);
+}
+
+static void signal_stop(gyre_handle *handle)
+{
+    gyre_signal_stop(GYRE_CONTAINER_OF(handle, gyre_signal, handle));
+}
+
+static gyre_handle *tcp_make(void)
+{
+    int peer;
+
+    return &tcp_new("tcp", &peer)->handle;
+}
+
+static gyre_handle *pipe_make(void)
+{
+    int peer;
+
+    return &pipe_new("pipe", &peer)->handle;
+}
+
+static gyre_stream *stream_of(gyre_handle *handle)
+{
+    return GYRE_CONTAINER_OF(handle, gyre_stream, handle);
+}
+
+static void read_never(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
+{
+    (void)stream;
+    (void)nread;
+    (void)buf;
+    fail();
+}
+
+static void stream_start(gyre_handle *handle)
+{
+    assert_int_equal(gyre_read_start(stream_of(handle), read_never), 0);
+}
+
+static void stream_stop(gyre_handle *handle)
+{
+    gyre_read_stop(stream_of(handle));
+}
+
 static const kind kinds[] = {
-    {timer_make, timer_start, timer_stop},
-    {idle_make, hook_start, hook_stop},
-    {prepare_make, hook_start, hook_stop},
-    {check_make, hook_start, hook_stop},
+    {timer_make, timer_start, timer_stop}, {idle_make, hook_start, hook_stop},
+    {prepare_make, hook_start, hook_stop}, {check_make, hook_start, hook_stop},
+    {poll_make, poll_start, poll_stop},    {signal_make, signal_start, signal_stop},
+    {tcp_make, stream_start, stream_stop}, {pipe_make, stream_start, stream_stop},
 };
 enum { KINDS = sizeof(kinds) / sizeof(kinds[0]) };
 
@@ -149,7 +242,7 @@ static void check_closing(void (*prepare)(const kind *one, gyre_handle *handle))
         assert_int_equal(gyre_loop_alive(loop), 1);
         assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
     }
-    assert_journal("timer idle prepare check");
+    assert_journal("timer idle prepare check poll signal tcp pipe");
 }
 
 static void a_closing_handle_does_until_its_callback(void **state)
@@ -210,6 +303,91 @@ static void a_sent_async_does_though_unrefd(void **state)
     assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
     assert_journal("async");
     gyre_remote_unref(remote);
+}
+
+/* ---- listeners and requests ---- */
+
+static void listen_never(gyre_stream *listener, int status)
+{
+    (void)listener;
+    (void)status;
+    fail();
+}
+
+static gyre_tcp *listener_new(void)
+{
+    gyre_tcp *listener = lasting(sizeof(*listener));
+    gyre_address address;
+
+    assert_int_equal(gyre_address_ip(&address, NULL, 0), 0);
+    assert_int_equal(gyre_tcp_init(loop, listener), 0);
+    assert_int_equal(gyre_tcp_bind(listener, &address, 0), 0);
+    return listener;
+}
+
+static void a_listener_does_until_unrefd_or_closed(void **state)
+{
+    gyre_tcp *listener = listener_new();
+
+    (void)state;
+    assert_state(&listener->handle, 0, 1, 0);
+    assert_int_equal(gyre_listen(&listener->stream, 0, listen_never), 0);
+    assert_state(&listener->handle, 1, 1, 1);
+    assert_int_equal(gyre_loop_run(loop, GYRE_RUN_NOWAIT), 1);
+    gyre_unref(&listener->handle);
+    assert_state(&listener->handle, 1, 0, 0);
+    assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
+    gyre_close(&listener->handle, NULL);
+    assert_state(&listener->handle, 0, 0, 1);
+    assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
+}
+
+static void journal_write(gyre_write_req *req, int status)
+{
+    (void)req;
+    journal(gyre_errname(status));
+}
+
+static void a_write_does_though_its_stream_is_unrefd(void **state)
+{
+    gyre_write_req *req = lasting(sizeof(*req));
+    const gyre_buf buf = gyre_buf_init("x", 1);
+    int peer;
+    gyre_tcp *tcp = tcp_new("tcp", &peer);
+
+    (void)state;
+    gyre_unref(&tcp->handle);
+    assert_int_equal(gyre_write(&tcp->stream, req, &buf, 1, journal_write), 0);
+    assert_int_equal(gyre_loop_alive(loop), 1);
+    assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
+    assert_journal("OK");
+}
+
+static void journal_connect(gyre_connect_req *req, int status)
+{
+    (void)req;
+    journal(gyre_errname(status));
+}
+
+static void a_connect_does_though_its_stream_is_unrefd(void **state)
+{
+    gyre_connect_req *req = lasting(sizeof(*req));
+    gyre_tcp *listener = listener_new();
+    gyre_tcp *tcp = lasting(sizeof(*tcp));
+    gyre_address address;
+
+    (void)state;
+    assert_int_equal(gyre_listen(&listener->stream, 0, listen_never), 0);
+    gyre_unref(&listener->handle);
+    assert_int_equal(gyre_stream_local_address(&listener->stream, &address), 0);
+    gyre_close(&listener->handle, NULL);
+    assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
+    assert_int_equal(gyre_tcp_init(loop, tcp), 0);
+    gyre_unref(&tcp->handle);
+    assert_int_equal(gyre_tcp_connect(tcp, req, &address, 0, journal_connect), 0);
+    assert_int_equal(gyre_loop_alive(loop), 1);
+    assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
+    assert_journal("ECONNREFUSED");
 }
 
 /* ---- what is no handle ---- */
@@ -333,6 +511,9 @@ int main(void)
         LOOP_TEST(an_unrefd_handle_does_while_closing),
         LOOP_TEST(an_async_does_until_unrefd_or_closed),
         LOOP_TEST(a_sent_async_does_though_unrefd),
+        LOOP_TEST(a_listener_does_until_unrefd_or_closed),
+        LOOP_TEST(a_write_does_though_its_stream_is_unrefd),
+        LOOP_TEST(a_connect_does_though_its_stream_is_unrefd),
         LOOP_TEST(deferred_work_does),
         LOOP_TEST(a_posted_node_does),
         LOOP_TEST(a_hold_does),

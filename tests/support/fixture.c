@@ -8,15 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { JOURNAL_BYTES = 4096, LASTING_MAX = 65536 };
+enum { JOURNAL_BYTES = 4096, LASTING_MAX = 65536, FDS_MAX = 8192 };
 
 gyre_loop *loop;
 static void *lasting_memory[LASTING_MAX];
 static size_t lasting_count;
+static int lasting_fds[FDS_MAX];
+static size_t fd_count;
 static char words[JOURNAL_BYTES];
 static size_t words_len;
 
@@ -40,6 +43,8 @@ int loop_tear_down(void **state)
         print_error("shutdown: %s\n", gyre_strerror(error));
         return error;
     }
+    while (fd_count > 0)
+        close(lasting_fds[--fd_count]);
     while (lasting_count > 0)
         free(lasting_memory[--lasting_count]);
     return 0;
@@ -156,6 +161,75 @@ gyre_post_node *post_new(const char *name)
 
     node->data = as_data(name);
     return node;
+}
+
+int lasting_fd(int fd)
+{
+    assert_true(fd >= 0);
+    assert_true(fd_count < FDS_MAX);
+    lasting_fds[fd_count++] = fd;
+    return fd;
+}
+
+void unix_pair(int fds[2])
+{
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+}
+
+void tcp_pair(int fds[2])
+{
+    const int type = SOCK_STREAM | SOCK_CLOEXEC;
+    const int listener = socket(AF_INET, type, 0);
+    gyre_address address;
+    socklen_t len = sizeof(address.u.v4);
+
+    assert_int_equal(gyre_address_ip(&address, NULL, 0), 0);
+    assert_int_equal(bind(listener, &address.u.any, len), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, &address.u.any, &len), 0);
+    fds[0] = socket(AF_INET, type, 0);
+    assert_int_equal(connect(fds[0], &address.u.any, len), 0);
+    fds[1] = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    assert_int_equal(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+    close(listener);
+}
+
+gyre_tcp *tcp_new(const char *name, int *peer)
+{
+    gyre_tcp *tcp = lasting(sizeof(*tcp));
+    int fds[2];
+
+    tcp_pair(fds);
+    assert_int_equal(gyre_tcp_init(loop, tcp), 0);
+    assert_int_equal(gyre_tcp_open(tcp, fds[0]), 0);
+    gyre_handle_set_name(&tcp->handle, name);
+    *peer = lasting_fd(fds[1]);
+    return tcp;
+}
+
+gyre_pipe *pipe_new(const char *name, int *peer)
+{
+    gyre_pipe *local = lasting(sizeof(*local));
+    int fds[2];
+
+    unix_pair(fds);
+    assert_int_equal(gyre_pipe_init(loop, local), 0);
+    assert_int_equal(gyre_pipe_open(local, fds[0]), 0);
+    gyre_handle_set_name(&local->handle, name);
+    *peer = lasting_fd(fds[1]);
+    return local;
+}
+
+gyre_poll *poll_new(const char *name, int *peer)
+{
+    gyre_poll *watcher = lasting(sizeof(*watcher));
+    int fds[2];
+
+    unix_pair(fds);
+    assert_int_equal(gyre_poll_init(loop, watcher, lasting_fd(fds[0])), 0);
+    gyre_handle_set_name(&watcher->handle, name);
+    *peer = lasting_fd(fds[1]);
+    return watcher;
 }
 
 bool backend_is(const char *name)

@@ -48,6 +48,17 @@ gyre_async *async_new(const char *name, gyre_async_cb cb);
 gyre_deferred *deferred_new(const char *name);
 gyre_post_node *post_new(const char *name);
 
+/* Notes a descriptor that is to be closed when the loop was torn down. */
+int lasting_fd(int fd);
+/* Two connected sockets, unix or TCP over the loopback, non-blocking. */
+void unix_pair(int fds[2]);
+void tcp_pair(int fds[2]);
+/* Streams of the test's loop around one half of a pair; the other half, lasting, is in `peer`. */
+gyre_tcp *tcp_new(const char *name, int *peer);
+gyre_pipe *pipe_new(const char *name, int *peer);
+/* A watcher of one half of a pair of unix sockets, both lasting. */
+gyre_poll *poll_new(const char *name, int *peer);
+
 /* Whether the test's loop runs on the backend `name`. */
 bool backend_is(const char *name);
 /* CLOCK_MONOTONIC and CLOCK_REALTIME, in nanoseconds. */
