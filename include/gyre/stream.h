@@ -235,6 +235,19 @@ GYRE_EXPORT int64_t gyre_try_write(gyre_stream *stream, const gyre_buf *bufs, ui
 GYRE_EXPORT int gyre_shutdown(gyre_stream *stream, gyre_write_req *req, gyre_write_cb cb);
 
 /*
+ * Closes a stream gently: reading stops, what is queued is sent, and then it is closed. A write
+ * that fails or comes to its deadline closes it at once.
+ *
+ * Params: cb: may be NULL.
+ * Owns:   as gyre_close. gyre_close may still be called, to close at once.
+ * Thread: loop.
+ * Phase:  as gyre_close.
+ * Errors: none; finishing twice, or a stream that is being closed, is a programmer's error.
+ * Since:  0.1.
+ */
+GYRE_EXPORT void gyre_stream_finish(gyre_stream *stream, gyre_close_cb cb);
+
+/*
  * Closes a TCP connection with a reset (RST) and not a FIN: unsent bytes are dropped. On other
  * streams it is gyre_close.
  *

@@ -40,8 +40,9 @@ int gyrei_readiness_enable(gyrei_backend *backend)
     return 0;
 }
 
-int gyrei_readiness_attach(gyrei_backend *backend, int fd)
+int gyrei_readiness_attach(gyrei_backend *backend, int fd, bool foreign)
 {
+    (void)foreign;
     return gyrei_ready_attach(ready_of(backend), fd);
 }
 

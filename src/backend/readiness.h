@@ -13,7 +13,7 @@ int gyrei_readiness_open(gyre_loop *loop, const gyrei_backend_config *config,
 
 void gyrei_readiness_close(gyrei_backend *backend);
 int gyrei_readiness_enable(gyrei_backend *backend);
-int gyrei_readiness_attach(gyrei_backend *backend, int fd);
+int gyrei_readiness_attach(gyrei_backend *backend, int fd, bool foreign);
 void gyrei_readiness_forget(gyrei_backend *backend, int fd);
 int gyrei_readiness_submit(gyrei_backend *backend, gyre_op *op);
 void gyrei_readiness_cancel(gyrei_backend *backend, gyre_op *op);

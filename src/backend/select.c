@@ -10,6 +10,7 @@
 
 /* Best first. */
 static const gyrei_backend_ops *const backends[] = {
+    &gyrei_backend_uring,
     &gyrei_backend_epoll,
     &gyrei_backend_poll,
 };

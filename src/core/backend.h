@@ -43,10 +43,10 @@ typedef struct gyrei_backend_ops {
     int (*enable)(gyrei_backend *backend);
 
     /*
-     * Reserves what submitting on `fd` will need, so that submit does not allocate. GYRE_ENOMEM.
-     * Idempotent per descriptor.
+     * Reserves what submitting on `fd` will need, so that submit does not allocate; `foreign` when
+     * that will be POLL ops. GYRE_ENOMEM. Idempotent per descriptor.
      */
-    int (*attach)(gyrei_backend *backend, int fd);
+    int (*attach)(gyrei_backend *backend, int fd, bool foreign);
 
     /*
      * Forgets `fd` at once: its owner closes it next. No op is parked on it or in the kernel,

@@ -280,7 +280,6 @@ int gyre_loop_shutdown(gyre_loop *loop, uint64_t timeout_ns)
 
     GYRE_ASSERT(loop->depth == 0);
     for (;;) {
-        gyre_run_mode mode;
         int error;
 
         gyre_loop_walk(loop, close_handle, NULL);
@@ -290,13 +289,23 @@ int gyre_loop_shutdown(gyre_loop *loop, uint64_t timeout_ns)
         if (turns++ > 0 && loop->env->now_ns(loop->env) - start_ns >= timeout_ns)
             return GYRE_ETIMEDOUT;
         loop->stop = false;
-        mode = loop->alive > loop->holds ? GYRE_RUN_ONCE : GYRE_RUN_NOWAIT;
         /* Held, so that the turn is run even when only results that nobody waits for are left. */
         gyre_loop_hold(loop);
-        error = gyre_loop_run(loop, mode);
+        error = gyre_loop_run(loop, GYRE_RUN_ONCE);
         gyre_loop_release(loop);
         if (error < 0)
             return error;
+    }
+}
+
+/* What was in the parent's kernel objects is not in ours: it ends here. */
+static void end_kernel_ops(gyre_loop *loop)
+{
+    for (uint32_t slot = 0; slot < loop->slots.chunk_count * GYREI_SLOT_CHUNK; slot++) {
+        gyre_op *op = gyrei_slots_at(&loop->slots, slot)->object;
+
+        if (op != NULL && op->state == GYREI_OP_IN_KERNEL)
+            (void)gyrei_op_complete(loop, op, GYRE_ECANCELED, 0, 0);
     }
 }
 
@@ -312,6 +321,7 @@ int gyre_loop_forked(gyre_loop *loop)
     if (error != 0)
         return error;
     *loop->fork_word = 1;
+    end_kernel_ops(loop);
     gyrei_services_forked(loop);
     loop->owner = loop->enabled ? loop->env->thread_id(loop->env) : 0;
     return 0;

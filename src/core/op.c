@@ -199,6 +199,11 @@ bool gyrei_op_complete(gyre_loop *loop, gyre_op *op, int32_t value, uint32_t fla
     return true;
 }
 
+bool gyrei_op_has_room(const gyre_loop *loop, const gyre_op *op)
+{
+    return (op->flags & GYREI_OP_HAS_RESULT) == 0 || loop->records_free != NULL;
+}
+
 bool gyrei_op_any_runnable(const gyre_loop *loop)
 {
     return loop->runnable_count > 0;

@@ -156,6 +156,9 @@ void gyrei_op_ready(gyre_loop *loop, gyre_op *op);
 bool gyrei_op_complete(gyre_loop *loop, gyre_op *op, int32_t value, uint32_t flags,
                        uint32_t offset);
 
+/* Whether gyrei_op_complete would find room for one more result. */
+bool gyrei_op_has_room(const gyre_loop *loop, const gyre_op *op);
+
 /* Whether something waits in the run queue, so that a wait should not sleep. */
 bool gyrei_op_any_runnable(const gyre_loop *loop);
 

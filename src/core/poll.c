@@ -174,7 +174,7 @@ int gyre_poll_init(gyre_loop *loop, gyre_poll *poll, int fd)
     gyrei_loop_check(loop);
     error = check_kind(loop, fd);
     if (error == 0)
-        error = loop->ops->attach(loop->backend, fd);
+        error = loop->ops->attach(loop->backend, fd, true);
     if (error == 0)
         error = take_fd(loop, fd);
     if (error != 0)

@@ -132,7 +132,7 @@ int gyrei_stream_need_extra(gyre_stream *stream)
 int gyrei_stream_set_fd(gyre_stream *stream, int fd)
 {
     gyre_loop *loop = stream->handle.loop;
-    const int error = loop->ops->attach(loop->backend, fd);
+    const int error = loop->ops->attach(loop->backend, fd, false);
 
     GYRE_ASSERT(gyrei_stream_fd(stream) < 0);
     if (error != 0)

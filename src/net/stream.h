@@ -29,7 +29,8 @@ enum gyrei_stream_flags {
     GYREI_STREAM_PAUSED = 512,  /* a listener that waits for descriptors */
     GYREI_STREAM_NAGLE = 1024,  /* TCP_NODELAY was turned off */
     GYREI_STREAM_FAILED = 2048, /* queued writes end with stream->error once `out` is idle */
-    GYREI_STREAM_UNIX = 4096
+    GYREI_STREAM_UNIX = 4096,
+    GYREI_STREAM_FINISHING = 8192 /* closed once the queue is empty */
 };
 
 /* A request's kinds. */

@@ -133,6 +133,15 @@ static void finish_first(gyre_stream *stream, int status)
     gyrei_task_submit(loop, &req->task);
 }
 
+/* A stream that was to be closed when its queue is empty is closed now. */
+static void close_if_finished(gyre_stream *stream)
+{
+    if ((stream->flags & GYREI_STREAM_FINISHING) == 0 || !gyrei_list_empty(&stream->writes) ||
+        !gyrei_op_is_idle(&stream->out) || gyrei_handle_is_closing(&stream->handle))
+        return;
+    gyre_close(&stream->handle, stream->handle.close_cb);
+}
+
 static void fail_queue(gyre_stream *stream, int error)
 {
     /* Held meanwhile: a copied write that ends releases the handle. */
@@ -141,6 +150,7 @@ static void fail_queue(gyre_stream *stream, int error)
         finish_first(stream, error);
     gyrei_limits_queue_changed(stream);
     gyrei_stream_update_active(stream);
+    close_if_finished(stream);
     gyrei_handle_release(&stream->handle);
 }
 
@@ -289,6 +299,7 @@ void gyrei_write_send(gyre_stream *stream)
     }
     gyrei_limits_queue_changed(stream);
     gyrei_stream_update_active(stream);
+    close_if_finished(stream);
     gyrei_handle_release(&stream->handle);
 }
 
@@ -326,7 +337,7 @@ static int check_writable(const gyre_stream *stream)
         return error;
     if ((stream->flags & GYREI_STREAM_CONNECTED) == 0)
         return GYRE_ENOTCONN;
-    if ((stream->flags & GYREI_STREAM_SHUT) != 0)
+    if ((stream->flags & (GYREI_STREAM_SHUT | GYREI_STREAM_FINISHING)) != 0)
         return GYRE_ESHUTDOWN;
     return stream->error;
 }
@@ -489,6 +500,20 @@ int gyre_shutdown(gyre_stream *stream, gyre_write_req *req, gyre_write_cb cb)
     req->bufs = req->inline_bufs;
     enqueue(stream, req);
     return 0;
+}
+
+void gyre_stream_finish(gyre_stream *stream, gyre_close_cb cb)
+{
+    gyrei_loop_check(stream->handle.loop);
+    GYRE_ASSERT(!gyrei_handle_is_closing(&stream->handle));
+    GYRE_ASSERT((stream->flags & GYREI_STREAM_FINISHING) == 0);
+    gyre_read_stop(stream);
+    if (gyrei_list_empty(&stream->writes)) {
+        gyre_close(&stream->handle, cb);
+        return;
+    }
+    stream->handle.close_cb = cb;
+    stream->flags |= GYREI_STREAM_FINISHING;
 }
 
 uint64_t gyre_queued_bytes(const gyre_stream *stream)

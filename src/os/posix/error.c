@@ -68,6 +68,7 @@ int gyrei_os_error(int number)
     case ENOTCONN: return GYRE_ENOTCONN;
     case ESHUTDOWN: return GYRE_ESHUTDOWN;
     case ETIMEDOUT: return GYRE_ETIMEDOUT;
+    case ETIME: return GYRE_ETIMEDOUT; /* how io_uring says that a wait is over */
     case ECONNREFUSED: return GYRE_ECONNREFUSED;
     case EHOSTDOWN: return GYRE_EHOSTDOWN;
     case EHOSTUNREACH: return GYRE_EHOSTUNREACH;
