@@ -61,8 +61,8 @@ void gyrei_timers_collect(gyre_loop *loop)
 {
     gyre_timer_node *node;
 
-    while ((node = gyrei_heap_first(&loop->timers)) != NULL && node->deadline_ns <= loop->now_ns &&
-           node->deadline_ns != UINT64_MAX) {
+    GYRE_ASSERT(loop->now_ns < UINT64_MAX);
+    while ((node = gyrei_heap_first(&loop->timers)) != NULL && node->deadline_ns <= loop->now_ns) {
         gyrei_heap_remove(&loop->timers, node);
         node->state = NODE_DUE;
         gyrei_list_append(&loop->due, &node->link);

@@ -4,6 +4,7 @@
  */
 #include "fixture.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -302,6 +303,39 @@ static void a_childs_work_does_not_disturb_its_parent(void **state)
     assert_undisturbed();
 }
 
+/* Whether the loop's descriptor wakes a host. */
+static int is_woken(int fd)
+{
+    struct pollfd one = {.fd = fd, .events = POLLIN};
+
+    return poll(&one, 1, 0);
+}
+
+static int post_to_sleeping_loop(void)
+{
+    gyre_remote *remote = gyre_loop_remote(loop);
+
+    if (gyre_loop_forked(loop) != 0 || gyre_loop_embed_prepare(loop) != 0)
+        return 1;
+    if (gyre_post(remote, post_new("p"), journal_post) != 0)
+        return 2;
+    return is_woken(gyre_loop_fd(loop)) == 1 ? 0 : 3;
+}
+
+static void wake_ups_stay_on_their_side_of_the_fork(void **state)
+{
+    const int fd = gyre_loop_fd(loop);
+
+    (void)state;
+    if (fd == GYRE_ENOTSUP)
+        skip();
+    assert_int_equal(gyre_loop_embed_prepare(loop), 0);
+    assert_int_equal(is_woken(fd), 0);
+    assert_int_equal(child_result(post_to_sleeping_loop), 0);
+    assert_int_equal(is_woken(fd), 0);
+    assert_undisturbed();
+}
+
 /* ---- forks at odd moments ---- */
 
 static int run_unrun(void)
@@ -374,6 +408,7 @@ int main(void)
         BUSY_TEST(a_child_may_close_without_forked),
         BUSY_TEST(a_childs_close_does_not_disturb_its_parent),
         BUSY_TEST(a_childs_work_does_not_disturb_its_parent),
+        BUSY_TEST(wake_ups_stay_on_their_side_of_the_fork),
         LOOP_TEST(a_loop_may_be_forked_before_its_first_turn),
         BUSY_TEST(a_child_made_in_a_callback_goes_on_in_the_turn),
         BUSY_TEST(a_child_made_in_a_callback_may_close),

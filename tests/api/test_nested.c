@@ -417,6 +417,28 @@ static void tick_counts_what_ran_inside(void **state)
     assert_journal("a b c");
 }
 
+static void look_at_position(gyre_timer *timer)
+{
+    gyre_loop_position position;
+
+    gyre_loop_run(loop, GYRE_RUN_NOWAIT);
+    gyre_loop_position_get(loop, &position);
+    assert_int_equal(position.phase, GYRE_PHASE_TIMERS);
+    assert_int_equal(position.kind, GYRE_HANDLE_TIMER);
+    assert_string_equal(position.name, "outer");
+    assert_int_equal(position.callbacks, 2);
+    journal_timer(timer);
+}
+
+static void position_is_the_outer_callbacks_again(void **state)
+{
+    (void)state;
+    gyre_timer_start(timer_new("outer"), 0, 0, look_at_position);
+    gyre_timer_start(timer_new("inner"), 0, 0, journal_timer);
+    gyre_loop_run(loop, GYRE_RUN_NOWAIT);
+    assert_journal("inner outer");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -435,6 +457,7 @@ int main(void)
         LOOP_TEST(turns_may_be_nested_deeply),
         LOOP_TEST(a_stop_inside_ends_the_outer_run_too),
         LOOP_TEST(tick_counts_what_ran_inside),
+        LOOP_TEST(position_is_the_outer_callbacks_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

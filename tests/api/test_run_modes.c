@@ -5,6 +5,8 @@
 #include "fixture.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 
 static void never(gyre_timer *timer)
 {
@@ -178,6 +180,61 @@ static void once_does_not_sleep_while_a_handle_is_closing(void **state)
     gyre_close(&timer_new("closed")->handle, journal_close);
     assert_int_equal(gyre_loop_run(loop, GYRE_RUN_ONCE), 1);
     assert_journal("closed");
+}
+
+static void once_counts_its_sleep_from_a_fresh_clock(void **state)
+{
+    uint64_t begun;
+
+    (void)state;
+    gyre_timer_start(timer_new("t"), 500 * GYRE_MILLISECOND, 0, journal_timer);
+    burn_ns(500 * GYRE_MILLISECOND);
+    begun = clock_ns();
+    assert_int_equal(gyre_loop_run(loop, GYRE_RUN_ONCE), 0);
+    assert_journal("t");
+    assert_true(clock_ns() - begun < 500 * GYRE_MILLISECOND);
+}
+
+static void ignore_signal(int signum)
+{
+    (void)signum;
+}
+
+typedef struct nuisance {
+    pthread_t sleeper;
+    gyre_remote *remote;
+    gyre_post_node *node;
+} nuisance;
+
+static void *disturb_and_post(void *context)
+{
+    const nuisance *self = context;
+
+    for (int i = 0; i < 100; i++) {
+        pthread_kill(self->sleeper, SIGUSR1);
+        sched_yield();
+    }
+    (void)gyre_post(self->remote, self->node, journal_post);
+    return NULL;
+}
+
+static void once_sleeps_on_when_it_woke_for_nothing(void **state)
+{
+    struct sigaction action = {.sa_handler = ignore_signal};
+    struct sigaction old;
+    nuisance self = {.sleeper = pthread_self(), .remote = gyre_loop_remote(loop)};
+    pthread_t thread;
+
+    (void)state;
+    far_timer();
+    self.node = post_new("post");
+    sigaction(SIGUSR1, &action, &old);
+    assert_int_equal(pthread_create(&thread, NULL, disturb_and_post, &self), 0);
+    assert_int_equal(gyre_loop_run(loop, GYRE_RUN_ONCE), 1);
+    assert_journal("post");
+    pthread_join(thread, NULL);
+    sigaction(SIGUSR1, &old, NULL);
+    gyre_remote_unref(self.remote);
 }
 
 /* ---- NOWAIT and tick ---- */
@@ -423,6 +480,8 @@ int main(void)
         LOOP_TEST(once_does_not_sleep_after_pending_work),
         LOOP_TEST(once_does_not_sleep_after_an_idle_hook),
         LOOP_TEST(once_does_not_sleep_while_a_handle_is_closing),
+        LOOP_TEST(once_counts_its_sleep_from_a_fresh_clock),
+        LOOP_TEST(once_sleeps_on_when_it_woke_for_nothing),
         LOOP_TEST(nowait_never_sleeps),
         LOOP_TEST(tick_returns_the_number_of_callbacks),
         LOOP_TEST(run_turns_runs_as_many_as_asked_for),

@@ -85,7 +85,8 @@ static void a_stop_does_not_keep_it_from_ending(void **state)
     (void)state;
     timer_new("t");
     gyre_loop_stop(loop);
-    shut_down();
+    assert_int_equal(gyre_loop_shutdown(loop, 0), 0);
+    loop = NULL;
 }
 
 static void it_ends_without_time_when_nobody_adds_work(void **state)

@@ -267,6 +267,21 @@ static void a_timer_that_is_due_when_run_begins_runs_at_once(void **state)
     assert_journal("t");
 }
 
+static void burn_in_check(gyre_hook *hook)
+{
+    burn_ns(5 * GYRE_MILLISECOND);
+    gyre_hook_stop(hook);
+}
+
+static void one_that_falls_due_during_a_callback_runs_in_this_turn(void **state)
+{
+    (void)state;
+    gyre_hook_start(hook_new("h", GYRE_HOOK_CHECK), burn_in_check);
+    gyre_timer_start(timer_new("t"), 4 * GYRE_MILLISECOND, 0, journal_timer);
+    assert_int_equal(gyre_loop_run(loop, GYRE_RUN_NOWAIT), 0);
+    assert_journal("t");
+}
+
 /* ---- absolute ---- */
 
 static void start_at_takes_a_moment_of_the_clock(void **state)
@@ -644,6 +659,7 @@ int main(void)
         LOOP_TEST(a_timer_is_never_early),
         LOOP_TEST(a_timeout_counts_from_the_call),
         LOOP_TEST(a_timer_that_is_due_when_run_begins_runs_at_once),
+        LOOP_TEST(one_that_falls_due_during_a_callback_runs_in_this_turn),
         LOOP_TEST(start_at_takes_a_moment_of_the_clock),
         LOOP_TEST(start_at_in_the_past_is_due_at_once),
         LOOP_TEST(a_moment_beyond_the_clock_never_comes),
