@@ -1,119 +1,123 @@
 /*
- * The io_uring backend's parts, as its own files see them.
+ * The io_uring backend, as its files see it.
  *
- *   uring.c        the seam: open, wait, fork, embedding, close
- *   uring_ring.c   the two rings: set-up, submission entries, one enter, completions
- *   uring_op.c     operations to submission entries, completions to results
- *   uring_buf.c    the ring of provided buffers
+ *   uring.c        the seam: life, fork, waiting, in terms of the others
+ *   uring_setup.c  the ring itself: probing, mapping, enabling
+ *   uring_ring.c   its two queues: submission entries, the one system call, completions
+ *   uring_ops.c    operations as submission entries, completions as results
+ *   uring_watch.c  descriptors beside those of ops: wake-ups, the foreign set, embedding
+ *   uring_pool.c   receive buffers
+ *
+ * An entry's user_data is an op's id, with what the entry is for in four bits of the slot number;
+ * never a pointer. A completion whose id is stale is disposed of by these bits alone: its buffer
+ * goes back, its descriptor is closed.
  */
 #ifndef GYREI_BACKEND_URING_H
 #define GYREI_BACKEND_URING_H
 
 #include "backend/backends.h"
-#include "backend/uring_kernel.h"
+#include "backend/uring_pool.h"
 
-/* ---- uring_ring.c ---- */
+#include <liburing.h>
+#include <sys/socket.h>
 
-typedef struct gyrei_uring_ring {
-    const gyrei_env *env;
-    struct io_uring ring;
-    int enter_fd;         /* the descriptor, or its index among the thread's registered ones */
-    uint32_t enter_flags; /* that go with enter_fd */
-    uint32_t tail;        /* entries filled in; the kernel's tail is set at enter */
-} gyrei_uring_ring;
+/* What an entry is for: a gyrei_op_kind, or one of these. */
+enum gyrei_uring_tag {
+    GYREI_URING_CANCEL = GYREI_OP_KINDS, /* of the op that the id names */
+    GYREI_URING_DRAIN,                   /* the cancel of everything, at the end */
+    GYREI_URING_WAKE,                    /* poll of core's eventfd */
+    GYREI_URING_FOREIGN,                 /* poll of the set of foreign descriptors */
+    GYREI_URING_TAGS
+};
 
-/* GYRE_EPERM, GYRE_ENOSYS, GYRE_EINVAL, GYRE_ENOMEM, ...: this kernel cannot, or does not let us. */
-int gyrei_uring_ring_open(gyrei_uring_ring *ring, const gyrei_env *env, uint32_t entries);
-void gyrei_uring_ring_close(gyrei_uring_ring *ring);
-/* Makes the calling thread the ring's own. */
-int gyrei_uring_ring_enable(gyrei_uring_ring *ring);
-/* A zeroed submission entry; NULL when the kernel takes no more at present. */
-struct io_uring_sqe *gyrei_uring_sqe(gyrei_uring_ring *ring);
-/*
- * Submits what is filled in, and waits for a completion at most `timeout_ns`; makes no system call
- * when there is nothing to submit, to wait for, or to fetch.
- */
-int gyrei_uring_enter(gyrei_uring_ring *ring, uint64_t timeout_ns);
-/* The oldest completion that was not taken, or NULL. */
-struct io_uring_cqe *gyrei_uring_cqe(const gyrei_uring_ring *ring);
-void gyrei_uring_cqe_taken(gyrei_uring_ring *ring);
+#define GYREI_URING_TAG_SHIFT 28
+#define GYREI_URING_TAG_MASK (UINT64_C(15) << GYREI_URING_TAG_SHIFT)
 
-/* ---- uring_buf.c ---- */
+_Static_assert((int)GYREI_URING_TAGS <= 16, "tags have four bits");
 
-/* The number of the one group of buffers. */
-#define GYREI_URING_GROUP 0u
-
-typedef struct gyrei_uring_buffer {
-    uint32_t filled; /* where the kernel writes next */
-    uint32_t parts;  /* results in it that were not given back */
-    uint32_t kept;   /* of these, the user's */
-    bool used_up;    /* the kernel is through with it */
-} gyrei_uring_buffer;
-
-typedef struct gyrei_uring_buffers {
-    const gyrei_env *env;
-    gyre_loop *loop;
-    struct io_uring_buf_ring *ring;
-    char *arena;
-    gyrei_uring_buffer *buffers;
-    uint32_t count; /* a power of two */
-    uint32_t bytes; /* of one buffer */
-    uint32_t out;   /* buffers that the kernel does not have */
-    uint32_t kept;  /* buffers with a part that is kept */
-    uint32_t kept_max;
-    uint16_t tail;
-    bool incremental;
-} gyrei_uring_buffers;
-
-int gyrei_uring_buffers_open(gyrei_uring_buffers *buffers, gyre_loop *loop, gyrei_uring_ring *ring,
-                             const gyrei_backend_config *config);
-void gyrei_uring_buffers_close(gyrei_uring_buffers *buffers);
-/* In a child: gives the buffers that are not in use to a new ring. */
-int gyrei_uring_buffers_forked(gyrei_uring_buffers *buffers, gyrei_uring_ring *ring);
-/* The arena's offset of the `len` bytes that a completion reports. */
-uint32_t gyrei_uring_buffers_received(gyrei_uring_buffers *buffers, uint32_t cqe_flags,
-                                      uint32_t len);
-/* A part is done with. */
-void gyrei_uring_buffers_release(gyrei_uring_buffers *buffers, const void *base);
-int gyrei_uring_buffers_keep(gyrei_uring_buffers *buffers, const void *base);
-void gyrei_uring_buffers_unkeep(gyrei_uring_buffers *buffers, const void *base);
-
-/* ---- the backend ---- */
-
-/* user_data that is no op's: generations are never this large together with these slots. */
-#define GYREI_URING_WAKE UINT64_MAX
-#define GYREI_URING_FOREIGN (UINT64_MAX - 1)
-#define GYREI_URING_IGNORE (UINT64_MAX - 2)
-
-/* Ops that can be remembered for later. */
-#define GYREI_URING_LATER 1024u
+/* op flags of ours */
+enum gyrei_uring_op_flags {
+    GYREI_URING_OP_WAITING = GYREI_OP_BACKEND_A, /* in the list of waiting ops, not in the kernel */
+    GYREI_URING_OP_OWED = GYREI_OP_BACKEND_B     /* its cancel did not reach the kernel yet */
+};
 
 typedef struct gyrei_uring {
     gyre_loop *loop;
     const gyrei_env *env;
-    gyrei_uring_ring ring;
-    gyrei_uring_buffers buffers;
-    gyrei_ready foreign; /* POLL ops live in an epoll set that the ring polls */
-    uint64_t *later;     /* ops to look at before the next wait, by number */
-    uint32_t later_count;
     gyrei_backend_config config;
-    int embed_fd; /* eventfd that the ring signals, -1 until asked for */
+    struct io_uring ring;    /* the mapped queues; the descriptors in it are not used */
+    int fd;                  /* -1: there is no ring */
+    int enter_fd;            /* for io_uring_enter: fd, or its registered index */
+    uint32_t enter_flags;    /* says which */
+    struct msghdr *messages; /* one per submission entry: what a SENDMSG points to until it is in */
+    /* Ops that could not be armed (again), oldest first, through arg64. */
+    gyre_op *waiting_first;
+    gyre_op *waiting_last;
+    bool waiting_due; /* one of them may go on now, buffers or not */
+    bool owes;        /* some op has GYREI_URING_OP_OWED */
     bool enabled;
     bool wake_armed;
+    bool foreign_used; /* a POLL op was submitted */
     bool foreign_armed;
-    bool foreign_used;
-    bool foreign_ready;
+    bool foreign_due; /* the set has something to tell */
+    int embed_fd;     /* -1 until asked for */
+    int32_t drained;  /* how many requests the last GYREI_URING_DRAIN has cancelled */
+    gyrei_uring_pool pool;
+    gyrei_ready foreign;
 } gyrei_uring;
 
-/* ---- uring_op.c ---- */
+/* ---- uring_setup.c ---- */
 
-int gyrei_uring_submit(gyrei_uring *uring, gyre_op *op);
+/* Makes a disabled ring: uring->fd, the queues, messages. An error: this kernel has none for us. */
+int gyrei_uring_ring_open(gyrei_uring *uring);
+/* Asks a small ring of its own whether the kernel knows all the request flags that we use. */
+int gyrei_uring_try_requests(gyrei_uring *uring);
+/* From now on the ring belongs to the calling thread. */
+int gyrei_uring_ring_enable(gyrei_uring *uring);
+/* `ours`: this process made the ring, which is not shared with a parent. */
+void gyrei_uring_ring_close(gyrei_uring *uring, bool ours);
+
+/* ---- uring_ring.c ---- */
+
+/* A free submission entry, submitting the others if it must; NULL when the kernel takes none. */
+struct io_uring_sqe *gyrei_uring_sqe(gyrei_uring *uring);
+/* Hands over what was prepared, without waiting. */
+int gyrei_uring_submit(gyrei_uring *uring);
+/* The system call of a turn: submits, waits, lets the kernel finish. None when none is needed. */
+int gyrei_uring_enter(gyrei_uring *uring, uint64_t timeout_ns);
+/* Takes completions in order while gyrei_uring_complete accepts them. */
+void gyrei_uring_reap(gyrei_uring *uring);
+
+static inline bool gyrei_uring_has_completions(const gyrei_uring *uring)
+{
+    return io_uring_smp_load_acquire(uring->ring.cq.ktail) != *uring->ring.cq.khead;
+}
+
+/* ---- uring_ops.c ---- */
+
+/* Prepares an entry for `op`. False: there is no room. */
+bool gyrei_uring_arm(gyrei_uring *uring, gyre_op *op);
 void gyrei_uring_cancel(gyrei_uring *uring, gyre_op *op);
-/* Gives a completion to its op. False: there is no room for the result now. */
-bool gyrei_uring_complete(gyrei_uring *uring, gyre_op *op, const struct io_uring_cqe *cqe);
-/* A submission entry, made free by an enter if need be; NULL when the kernel is full. */
-struct io_uring_sqe *gyrei_uring_entry(gyrei_uring *uring);
-/* Arms what waited for a buffer, and cancels what waited for an entry, as far as it goes. */
-void gyrei_uring_do_later(gyrei_uring *uring);
+/* One completion. False: its op's results have no room; it must come again. */
+bool gyrei_uring_complete(gyrei_uring *uring, const struct io_uring_cqe *cqe);
+/* Before a wait: arms what waited and can go on, and asks again for cancels that are owed. */
+void gyrei_uring_pay_debts(gyrei_uring *uring);
+/* In a forked child, before core ends all ops that were handed over. */
+void gyrei_uring_forget_debts(gyrei_uring *uring);
+
+/* ---- uring_watch.c ---- */
+
+/* Before a wait: polls the wake-up's descriptor and the foreign set, if they are not polled. */
+int gyrei_uring_watch(gyrei_uring *uring);
+/* A completion of one of them. */
+void gyrei_uring_watched(gyrei_uring *uring, uint32_t tag, const struct io_uring_cqe *cqe);
+/* After a wait: takes what the foreign set has to tell. */
+int gyrei_uring_take_foreign(gyrei_uring *uring);
+/* The descriptor for a host loop's poller, made at the first call. */
+int gyrei_uring_embed_fd(gyrei_uring *uring);
+/* Before a wait: what completes from now on shall make it readable anew. */
+void gyrei_uring_embed_clear(gyrei_uring *uring);
+/* In a forked child: the same number, for the new ring. */
+int gyrei_uring_embed_renew(gyrei_uring *uring);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * What the kernel knows of io_uring and liburing 2.3's header does not: constants and layouts of the
- * system calls, under names of our own, so that a newer header does no harm. Each is probed before
- * use. Nothing here changes how the queues are laid out.
+ * What the kernel knows of io_uring and liburing 2.3's header does not: constants and layouts of
+ * the system calls, under names of our own, so that a newer header does no harm. Each is probed
+ * before use. Nothing here changes how the queues are laid out.
  */
 #ifndef GYREI_BACKEND_URING_ABI_H
 #define GYREI_BACKEND_URING_ABI_H

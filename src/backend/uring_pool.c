@@ -64,7 +64,7 @@ static void refill(gyrei_uring_pool *pool)
 }
 
 /* After any change that may take a buffer out of service, or back, or make it spare. */
-static void settle(gyrei_uring_pool *pool, uint16_t index)
+static void reckon(gyrei_uring_pool *pool, uint16_t index)
 {
     gyrei_uring_buffer *buffer = &pool->buffers[index];
     const bool in_service = buffer->provided || (buffer->parts > 0 && buffer->kept == 0);
@@ -76,6 +76,11 @@ static void settle(gyrei_uring_pool *pool, uint16_t index)
     buffer->in_service = in_service;
     if (!buffer->provided && buffer->parts == 0)
         pool->spare[pool->spare_count++] = index;
+}
+
+static void settle(gyrei_uring_pool *pool, uint16_t index)
+{
+    reckon(pool, index);
     refill(pool);
 }
 
@@ -255,8 +260,9 @@ int gyrei_uring_pool_renew(gyrei_uring_pool *pool, int ring_fd)
             continue;
         pool->buffers[i].provided = false;
         pool->provided--;
-        settle(pool, (uint16_t)i);
+        reckon(pool, (uint16_t)i);
     }
+    refill(pool);
     return 0;
 }
 

@@ -120,6 +120,8 @@ typedef struct gyrei_backend_ops {
 const gyrei_env *gyrei_loop_env(const gyre_loop *loop);
 void *gyrei_loop_alloc(const gyre_loop *loop, size_t bytes); /* zeroed, or NULL */
 void gyrei_loop_free(const gyre_loop *loop, void *pointer, size_t bytes);
+/* Whether this is a child that was never told of the fork. */
+bool gyrei_loop_is_forked(const gyre_loop *loop);
 /* Reports one line through the loop's log callback. */
 void gyrei_log(const gyre_loop *loop, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

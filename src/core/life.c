@@ -264,12 +264,11 @@ static void close_handle(gyre_handle *handle, void *ctx)
 
 static void cancel_requests(gyre_loop *loop)
 {
-    for (uint32_t slot = 0; slot < loop->slots.chunk_count * GYREI_SLOT_CHUNK; slot++) {
-        gyre_op *op = gyrei_slots_at(&loop->slots, slot)->object;
+    uint32_t position = 0;
+    gyre_op *op;
 
-        if (op != NULL)
-            gyrei_op_cancel(loop, op);
-    }
+    while ((op = gyrei_op_next(loop, &position)) != NULL)
+        gyrei_op_cancel(loop, op);
     gyrei_services_cancel(loop);
 }
 
@@ -301,11 +300,12 @@ int gyre_loop_shutdown(gyre_loop *loop, uint64_t timeout_ns)
 /* What was in the parent's kernel objects is not in ours: it ends here. */
 static void end_kernel_ops(gyre_loop *loop)
 {
-    for (uint32_t slot = 0; slot < loop->slots.chunk_count * GYREI_SLOT_CHUNK; slot++) {
-        gyre_op *op = gyrei_slots_at(&loop->slots, slot)->object;
+    uint32_t position = 0;
+    gyre_op *op;
 
-        if (op != NULL && op->state == GYREI_OP_IN_KERNEL)
-            (void)gyrei_op_complete(loop, op, GYRE_ECANCELED, 0, 0);
+    while ((op = gyrei_op_next(loop, &position)) != NULL) {
+        if (op->state == GYREI_OP_IN_KERNEL)
+            gyrei_op_lose(loop, op);
     }
 }
 

@@ -173,8 +173,6 @@ void gyrei_services_flush(gyre_loop *loop);
 void gyrei_services_cancel(gyre_loop *loop);
 void gyrei_services_forked(gyre_loop *loop);
 void gyrei_services_close(gyre_loop *loop);
-/* Whether this is a child that was never told of the fork. */
-bool gyrei_loop_is_forked(const gyre_loop *loop);
 
 static inline const gyrei_sys *gyrei_loop_sys(const gyre_loop *loop)
 {

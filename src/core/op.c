@@ -199,9 +199,17 @@ bool gyrei_op_complete(gyre_loop *loop, gyre_op *op, int32_t value, uint32_t fla
     return true;
 }
 
-bool gyrei_op_has_room(const gyre_loop *loop, const gyre_op *op)
+void gyrei_op_lose(gyre_loop *loop, gyre_op *op)
 {
-    return (op->flags & GYREI_OP_HAS_RESULT) == 0 || loop->records_free != NULL;
+    GYRE_ASSERT(op->state == GYREI_OP_IN_KERNEL);
+    if (gyrei_op_complete(loop, op, GYRE_ECANCELED, 0, 0))
+        return;
+    if (op->records != NULL)
+        op->records->flags &= ~(uint32_t)GYREI_RESULT_MORE;
+    else
+        op->flags &= (uint16_t)~GYREI_OP_RESULT_MORE;
+    set_state(loop, op, GYREI_OP_RUNNABLE);
+    gyrei_slots_renew(&loop->slots, op->slot);
 }
 
 bool gyrei_op_any_runnable(const gyre_loop *loop)
@@ -217,6 +225,19 @@ uint64_t gyrei_op_id(const gyre_loop *loop, const gyre_op *op)
 gyre_op *gyrei_op_find(const gyre_loop *loop, uint64_t id)
 {
     return gyrei_slots_find(&loop->slots, id);
+}
+
+gyre_op *gyrei_op_next(const gyre_loop *loop, uint32_t *position)
+{
+    const uint32_t end = loop->slots.chunk_count * GYREI_SLOT_CHUNK;
+
+    while (*position < end) {
+        gyre_op *op = gyrei_slots_at(&loop->slots, (*position)++)->object;
+
+        if (op != NULL && op->state != GYREI_OP_IDLE)
+            return op;
+    }
+    return NULL;
 }
 
 /*

@@ -156,9 +156,6 @@ void gyrei_op_ready(gyre_loop *loop, gyre_op *op);
 bool gyrei_op_complete(gyre_loop *loop, gyre_op *op, int32_t value, uint32_t flags,
                        uint32_t offset);
 
-/* Whether gyrei_op_complete would find room for one more result. */
-bool gyrei_op_has_room(const gyre_loop *loop, const gyre_op *op);
-
 /* Whether something waits in the run queue, so that a wait should not sleep. */
 bool gyrei_op_any_runnable(const gyre_loop *loop);
 
@@ -166,7 +163,19 @@ bool gyrei_op_any_runnable(const gyre_loop *loop);
 uint64_t gyrei_op_id(const gyre_loop *loop, const gyre_op *op);
 gyre_op *gyrei_op_find(const gyre_loop *loop, uint64_t id);
 
-/* ---- for loop.c ---- */
+/*
+ * The next op from *position on that is not IDLE, moving *position behind it; NULL when there is
+ * none. Looks at every slot: for rare sweeps.
+ */
+gyre_op *gyrei_op_next(const gyre_loop *loop, uint32_t *position);
+
+/* ---- for loop.c and life.c ---- */
+
+/*
+ * Ends an op that is IN_KERNEL, but with a kernel object that is no more: with GYRE_ECANCELED, or
+ * when there is no room for that, with the last result that it has.
+ */
+void gyrei_op_lose(gyre_loop *loop, gyre_op *op);
 
 /* Runs the first of the run queue: one result, one done(). False if there was none. */
 bool gyrei_op_run_next(gyre_loop *loop);

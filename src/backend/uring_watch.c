@@ -1,0 +1,126 @@
+/*
+ * What the ring watches beside operations: core's eventfd, the set of foreign descriptors, and the
+ * other way round the descriptor by which a host loop watches the ring.
+ *
+ * A foreign descriptor must never be in a request: a request holds the file open after its owner
+ * has closed it. So foreign descriptors live in an epoll set, from which each is taken back
+ * synchronously, and the ring polls the set: once a turn, because what the set reports is
+ * level-triggered. Must not know operations.
+ */
+#include "backend/uring.h"
+
+#include <poll.h>
+
+/* No op: the number of the slot that is never given out. */
+static void set_tag(struct io_uring_sqe *sqe, uint32_t tag)
+{
+    io_uring_sqe_set_data64(sqe, (uint64_t)tag << GYREI_URING_TAG_SHIFT);
+}
+
+/*
+ * Each write to the eventfd is an event, and nobody reads it: a multishot poll is edge-triggered
+ * (io_uring_prep_poll_multishot(3)).
+ */
+static void poll_wake(gyrei_uring *uring)
+{
+    struct io_uring_sqe *sqe = gyrei_uring_sqe(uring);
+
+    if (sqe == NULL)
+        return;
+    io_uring_prep_poll_multishot(sqe, uring->config.wake_fd, POLLIN);
+    set_tag(sqe, GYREI_URING_WAKE);
+    uring->wake_armed = true;
+}
+
+static void poll_foreign(gyrei_uring *uring)
+{
+    struct io_uring_sqe *sqe = gyrei_uring_sqe(uring);
+
+    if (sqe == NULL)
+        return;
+    io_uring_prep_poll_add(sqe, uring->foreign.ops->fd(&uring->foreign), POLLIN);
+    set_tag(sqe, GYREI_URING_FOREIGN);
+    uring->foreign_armed = true;
+}
+
+int gyrei_uring_watch(gyrei_uring *uring)
+{
+    if (!uring->wake_armed)
+        poll_wake(uring);
+    if (!uring->foreign_used)
+        return 0;
+    if (!uring->foreign_armed)
+        poll_foreign(uring);
+    return gyrei_ready_flush(&uring->foreign);
+}
+
+void gyrei_uring_watched(gyrei_uring *uring, uint32_t tag, const struct io_uring_cqe *cqe)
+{
+    switch (tag) {
+    case GYREI_URING_WAKE: uring->wake_armed = (cqe->flags & IORING_CQE_F_MORE) != 0; break;
+    case GYREI_URING_FOREIGN:
+        uring->foreign_armed = false;
+        uring->foreign_due = true;
+        break;
+    case GYREI_URING_DRAIN: uring->drained = cqe->res; break;
+    default: break;
+    }
+}
+
+int gyrei_uring_take_foreign(gyrei_uring *uring)
+{
+    if (!uring->foreign_due)
+        return 0;
+    uring->foreign_due = false;
+    return gyrei_ready_wait(&uring->foreign, 0);
+}
+
+/* ---- embedding ---- */
+
+/* A DEFER_TASKRUN ring's own descriptor does not wake a poller; a registered eventfd does. */
+static int register_embed(gyrei_uring *uring, int fd)
+{
+    const gyrei_sys *sys = uring->env->sys;
+    const int error = sys->uring_register(uring->env, uring->fd, IORING_REGISTER_EVENTFD, &fd, 1);
+
+    if (error < 0)
+        return error;
+    /* What has completed before this moment was not signalled. */
+    return sys->event_write(uring->env, fd);
+}
+
+int gyrei_uring_embed_fd(gyrei_uring *uring)
+{
+    const gyrei_sys *sys = uring->env->sys;
+    int fd;
+    int error;
+
+    if (uring->embed_fd >= 0)
+        return uring->embed_fd;
+    fd = sys->event_create(uring->env);
+    if (fd < 0)
+        return fd;
+    error = register_embed(uring, fd);
+    if (error < 0) {
+        sys->close(uring->env, fd);
+        return error;
+    }
+    uring->embed_fd = fd;
+    return fd;
+}
+
+void gyrei_uring_embed_clear(gyrei_uring *uring)
+{
+    if (uring->embed_fd >= 0)
+        (void)uring->env->sys->event_read(uring->env, uring->embed_fd);
+}
+
+int gyrei_uring_embed_renew(gyrei_uring *uring)
+{
+    int error;
+
+    if (uring->embed_fd < 0)
+        return 0;
+    error = uring->env->sys->event_renew(uring->env, uring->embed_fd);
+    return error < 0 ? error : register_embed(uring, uring->embed_fd);
+}
