@@ -55,8 +55,12 @@ static int uring_open(gyre_loop *loop, const gyrei_backend_config *config, gyrei
 
     if (uring == NULL)
         return GYRE_ENOMEM;
-    *uring = (gyrei_uring){
-        .loop = loop, .env = gyrei_loop_env(loop), .config = *config, .fd = -1, .embed_fd = -1};
+    *uring = (gyrei_uring){.loop = loop,
+                           .env = gyrei_loop_env(loop),
+                           .config = *config,
+                           .fd = -1,
+                           .embed_fd = -1,
+                           .embed_event = -1};
     error = open_parts(uring);
     if (error != 0) {
         gyrei_loop_free(loop, uring, sizeof(*uring));
@@ -108,8 +112,7 @@ static void uring_close(gyrei_backend *backend)
     gyrei_uring_ring_close(uring, ours);
     gyrei_uring_pool_close(&uring->pool);
     gyrei_ready_close(&uring->foreign);
-    if (uring->embed_fd >= 0)
-        uring->env->sys->close(uring->env, uring->embed_fd);
+    gyrei_uring_embed_close(uring);
     gyrei_loop_free(loop, uring, sizeof(*uring));
 }
 
@@ -119,6 +122,7 @@ static int uring_forked(gyrei_backend *backend)
     int error;
 
     gyrei_uring_ring_close(uring, false);
+    gyrei_uring_embed_close(uring);
     uring->wake_armed = false;
     uring->foreign_armed = false;
     gyrei_uring_forget_debts(uring);
@@ -127,8 +131,6 @@ static int uring_forked(gyrei_backend *backend)
         error = gyrei_uring_pool_renew(&uring->pool, uring->fd);
     if (error == 0 && uring->enabled)
         error = gyrei_uring_ring_enable(uring);
-    if (error == 0)
-        error = gyrei_uring_embed_renew(uring);
     return error != 0 ? error : gyrei_ready_forked(&uring->foreign);
 }
 

@@ -61,7 +61,8 @@ typedef struct gyrei_uring {
     bool foreign_armed;
     bool foreign_due; /* the set has something to tell */
     int embed_fd;     /* -1 until asked for */
-    int32_t drained;  /* how many requests the last GYREI_URING_DRAIN has cancelled */
+    int embed_event;
+    int32_t drained; /* how many requests the last GYREI_URING_DRAIN has cancelled */
     gyrei_uring_pool pool;
     gyrei_ready foreign;
 } gyrei_uring;
@@ -113,11 +114,11 @@ int gyrei_uring_watch(gyrei_uring *uring);
 void gyrei_uring_watched(gyrei_uring *uring, uint32_t tag, const struct io_uring_cqe *cqe);
 /* After a wait: takes what the foreign set has to tell. */
 int gyrei_uring_take_foreign(gyrei_uring *uring);
-/* The descriptor for a host loop's poller, made at the first call. */
+/* The descriptor for a host loop's poller, made at the first call. An unfinished one is undone. */
 int gyrei_uring_embed_fd(gyrei_uring *uring);
 /* Before a wait: what completes from now on shall make it readable anew. */
 void gyrei_uring_embed_clear(gyrei_uring *uring);
-/* In a forked child: the same number, for the new ring. */
-int gyrei_uring_embed_renew(gyrei_uring *uring);
+/* Also in a forked child: it asks for one of its own. */
+void gyrei_uring_embed_close(gyrei_uring *uring);
 
 #endif

@@ -10,6 +10,9 @@
 #include "backend/uring.h"
 
 #include <poll.h>
+#include <sys/epoll.h>
+
+enum { EMBED_DESCRIPTORS = 3 };
 
 /* No op: the number of the slot that is never given out. */
 static void set_tag(struct io_uring_sqe *sqe, uint32_t tag)
@@ -77,50 +80,76 @@ int gyrei_uring_take_foreign(gyrei_uring *uring)
 
 /* ---- embedding ---- */
 
-/* A DEFER_TASKRUN ring's own descriptor does not wake a poller; a registered eventfd does. */
-static int register_embed(gyrei_uring *uring, int fd)
+/*
+ * A DEFER_TASKRUN ring's own descriptor does not wake a poller; an eventfd registered with it does.
+ * But not reliably when the ring is woken by an eventfd itself: Linux puts that signal off, and
+ * since 6.11 does so once and never again. So the host gets a set in which stands, beside that
+ * eventfd, what the ring is woken by.
+ */
+
+static int embed_add(gyrei_uring *uring, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events};
+
+    return uring->env->sys->epoll_ctl(uring->env, uring->embed_fd, EPOLL_CTL_ADD, fd, &event);
+}
+
+static int embed_fill(gyrei_uring *uring)
 {
     const gyrei_sys *sys = uring->env->sys;
-    const int error = sys->uring_register(uring->env, uring->fd, IORING_REGISTER_EVENTFD, &fd, 1);
+    int error =
+        sys->uring_register(uring->env, uring->fd, IORING_REGISTER_EVENTFD, &uring->embed_event, 1);
 
-    if (error < 0)
-        return error;
+    if (error >= 0)
+        error = embed_add(uring, uring->embed_event, EPOLLIN | EPOLLET);
+    if (error >= 0)
+        error = embed_add(uring, uring->config.wake_fd, EPOLLIN | EPOLLET);
+    if (error >= 0)
+        error = embed_add(uring, uring->foreign.ops->fd(&uring->foreign), EPOLLIN);
     /* What has completed before this moment was not signalled. */
-    return sys->event_write(uring->env, fd);
+    return error >= 0 ? sys->event_write(uring->env, uring->embed_event) : error;
+}
+
+static int embed_open(gyrei_uring *uring)
+{
+    const gyrei_sys *sys = uring->env->sys;
+
+    uring->embed_event = sys->event_create(uring->env);
+    if (uring->embed_event < 0)
+        return uring->embed_event;
+    uring->embed_fd = sys->epoll_create(uring->env);
+    return uring->embed_fd < 0 ? uring->embed_fd : embed_fill(uring);
 }
 
 int gyrei_uring_embed_fd(gyrei_uring *uring)
 {
-    const gyrei_sys *sys = uring->env->sys;
-    int fd;
-    int error;
+    int error = 0;
 
-    if (uring->embed_fd >= 0)
+    if (uring->embed_fd < 0)
+        error = embed_open(uring);
+    if (error >= 0)
         return uring->embed_fd;
-    fd = sys->event_create(uring->env);
-    if (fd < 0)
-        return fd;
-    error = register_embed(uring, fd);
-    if (error < 0) {
-        sys->close(uring->env, fd);
-        return error;
-    }
-    uring->embed_fd = fd;
-    return fd;
+    gyrei_uring_embed_close(uring);
+    return error;
 }
 
 void gyrei_uring_embed_clear(gyrei_uring *uring)
 {
+    struct epoll_event events[EMBED_DESCRIPTORS];
+
     if (uring->embed_fd >= 0)
-        (void)uring->env->sys->event_read(uring->env, uring->embed_fd);
+        (void)uring->env->sys->epoll_wait(uring->env, uring->embed_fd, events, EMBED_DESCRIPTORS,
+                                          0);
 }
 
-int gyrei_uring_embed_renew(gyrei_uring *uring)
+void gyrei_uring_embed_close(gyrei_uring *uring)
 {
-    int error;
+    const gyrei_sys *sys = uring->env->sys;
 
-    if (uring->embed_fd < 0)
-        return 0;
-    error = uring->env->sys->event_renew(uring->env, uring->embed_fd);
-    return error < 0 ? error : register_embed(uring, uring->embed_fd);
+    if (uring->embed_event >= 0)
+        sys->close(uring->env, uring->embed_event);
+    if (uring->embed_fd >= 0)
+        sys->close(uring->env, uring->embed_fd);
+    uring->embed_event = -1;
+    uring->embed_fd = -1;
 }
