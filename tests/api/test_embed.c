@@ -10,6 +10,14 @@
 
 static int host = -1;
 
+/* The first turn: what the descriptor says before it is stale. A turn needs something alive. */
+static void settle_loop(void)
+{
+    gyre_loop_hold(loop);
+    gyre_loop_tick(loop);
+    gyre_loop_release(loop);
+}
+
 static int host_set_up(void **state)
 {
     const int error = loop_set_up(state);
@@ -19,6 +27,7 @@ static int host_set_up(void **state)
     if (error != 0)
         return error;
     fd = gyre_loop_fd(loop);
+    settle_loop();
     host = fd >= 0 ? epoll_create1(EPOLL_CLOEXEC) : -1;
     return host >= 0 ? epoll_ctl(host, EPOLL_CTL_ADD, fd, &event) : 0;
 }
@@ -32,13 +41,33 @@ static int host_tear_down(void **state)
 
 #define HOST_TEST(name) cmocka_unit_test_setup_teardown(name, host_set_up, host_tear_down)
 
-/* The host sleeps, at most so long; 1 if the loop's descriptor woke it. */
+/*
+ * The host sleeps, at most so long; 1 if the loop's descriptor woke it. A signal may end it early: a
+ * ring that was closed a moment ago interrupts its thread.
+ */
 static int host_sleep(uint64_t timeout_ns)
 {
     const uint64_t ms = timeout_ns / GYRE_MILLISECOND + (timeout_ns % GYRE_MILLISECOND != 0);
     struct epoll_event event;
+    int woken;
 
-    return epoll_wait(host, &event, 1, timeout_ns == UINT64_MAX ? -1 : (int)ms);
+    do {
+        woken = epoll_wait(host, &event, 1, timeout_ns == UINT64_MAX ? -1 : (int)ms);
+    } while (woken < 0 && timeout_ns == UINT64_MAX);
+    return woken > 0;
+}
+
+/* One wake-up may have been for what the turn before had done already, but not one after the other. */
+static void assert_quiet(void)
+{
+    int woken = 0;
+
+    assert_int_equal(gyre_loop_embed_prepare(loop), 0);
+    while (host_sleep(0) == 1) {
+        assert_true(woken++ == 0);
+        assert_int_equal(gyre_loop_tick(loop), 0);
+        assert_int_equal(gyre_loop_embed_prepare(loop), 0);
+    }
 }
 
 static void need_descriptor(void)
@@ -72,8 +101,7 @@ static void the_descriptor_is_quiet_when_nothing_is_ready(void **state)
     need_descriptor();
     gyre_loop_hold(loop);
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(gyre_loop_embed_prepare(loop), 0);
-        assert_int_equal(host_sleep(0), 0);
+        assert_quiet();
         assert_int_equal(gyre_loop_tick(loop), 0);
     }
     gyre_loop_release(loop);
@@ -109,8 +137,7 @@ static void a_post_from_a_thread_wakes_the_host(void **state)
         pthread_join(thread, NULL);
         assert_int_equal(gyre_loop_tick(loop), 1);
         assert_journal("p");
-        assert_int_equal(gyre_loop_embed_prepare(loop), 0);
-        assert_int_equal(host_sleep(0), 0);
+        assert_quiet();
     }
     gyre_loop_release(loop);
     gyre_remote_unref(self.remote);
@@ -167,7 +194,7 @@ static void the_timeout_wakes_the_host_for_a_timer(void **state)
         assert_int_equal(gyre_loop_embed_prepare(loop), 0);
         timeout_ns = gyre_loop_timeout_ns(loop);
         assert_true(timeout_ns <= 20 * GYRE_MILLISECOND);
-        assert_int_equal(host_sleep(timeout_ns), 0);
+        host_sleep(timeout_ns);
     } while (gyre_loop_tick(loop) == 0);
     assert_journal("t");
     assert_true(clock_ns() >= before + 20 * GYRE_MILLISECOND);
