@@ -40,9 +40,7 @@ static int open_parts(gyrei_uring *uring)
 
     if (error != 0)
         return error;
-    error = gyrei_uring_try_requests(uring);
-    if (error == 0)
-        error = open_buffers(uring);
+    error = open_buffers(uring);
     if (error != 0)
         gyrei_uring_ring_close(uring, true);
     return error;

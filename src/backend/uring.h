@@ -38,7 +38,8 @@ _Static_assert((int)GYREI_URING_TAGS <= 16, "tags have four bits");
 /* op flags of ours */
 enum gyrei_uring_op_flags {
     GYREI_URING_OP_WAITING = GYREI_OP_BACKEND_A, /* in the list of waiting ops, not in the kernel */
-    GYREI_URING_OP_OWED = GYREI_OP_BACKEND_B     /* its cancel did not reach the kernel yet */
+    GYREI_URING_OP_OWED = GYREI_OP_BACKEND_B,    /* its cancel did not reach the kernel yet */
+    GYREI_URING_OP_SINGLE = GYREI_OP_BACKEND_C   /* multishot by arming it anew for each result */
 };
 
 typedef struct gyrei_uring {
@@ -71,8 +72,6 @@ typedef struct gyrei_uring {
 
 /* Makes a disabled ring: uring->fd, the queues, messages. An error: this kernel has none for us. */
 int gyrei_uring_ring_open(gyrei_uring *uring);
-/* Asks a small ring of its own whether the kernel knows all the request flags that we use. */
-int gyrei_uring_try_requests(gyrei_uring *uring);
 /* From now on the ring belongs to the calling thread. */
 int gyrei_uring_ring_enable(gyrei_uring *uring);
 /* `ours`: this process made the ring, which is not shared with a parent. */

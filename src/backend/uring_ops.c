@@ -43,6 +43,11 @@ static bool is_renewable(const gyre_op *op)
     return is_pool_receive(op) || op->kind == GYREI_OP_ACCEPT;
 }
 
+static bool is_multishot_request(const gyre_op *op)
+{
+    return (op->flags & (GYREI_OP_MULTISHOT | GYREI_URING_OP_SINGLE)) == GYREI_OP_MULTISHOT;
+}
+
 /* ---- submission entries ---- */
 
 static void *address_of(uint64_t number)
@@ -56,7 +61,7 @@ static void prepare_recv(struct io_uring_sqe *sqe, const gyre_op *op)
         io_uring_prep_recv(sqe, op->fd, op->pointer, op->arg32, 0);
         return;
     }
-    if ((op->flags & GYREI_OP_MULTISHOT) != 0)
+    if (is_multishot_request(op))
         io_uring_prep_recv_multishot(sqe, op->fd, NULL, 0, 0);
     else
         io_uring_prep_recv(sqe, op->fd, NULL, 0, 0);
@@ -68,7 +73,7 @@ static void prepare_accept(struct io_uring_sqe *sqe, const gyre_op *op)
 {
     const int flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
 
-    if ((op->flags & GYREI_OP_MULTISHOT) != 0)
+    if (is_multishot_request(op))
         io_uring_prep_multishot_accept(sqe, op->fd, NULL, NULL, flags);
     else
         io_uring_prep_accept(sqe, op->fd, NULL, NULL, flags);
@@ -280,13 +285,30 @@ static int32_t error_of(const gyre_op *op, int32_t value)
     return gyrei_os_error(-value);
 }
 
-/* Nothing was achieved: the op fails, ends, or is armed anew later. */
+/*
+ * A kernel that does not know multishot requests of this kind says EINVAL, and so does one that
+ * means the descriptor: a request for one result will show.
+ */
+static bool is_unknown(const gyre_op *op, int32_t value)
+{
+    return value == GYRE_EINVAL && is_renewable(op) && is_multishot_request(op) &&
+           (op->flags & GYREI_OP_CANCELING) == 0;
+}
+
+/* Nothing was achieved, and the op goes on: it is armed anew before the next wait. */
+static void interrupt(gyrei_uring *uring, gyre_op *op, int32_t value)
+{
+    if (value == GYRE_EINVAL)
+        op->flags |= GYREI_URING_OP_SINGLE;
+    if (value != GYRE_ENOBUFS)
+        uring->waiting_due = true;
+    wait_to_arm(uring, op);
+}
+
 static bool complete_without(gyrei_uring *uring, gyre_op *op, const struct io_uring_cqe *cqe)
 {
-    if (is_interlude(op, cqe->res)) {
-        if (cqe->res != GYRE_ENOBUFS)
-            uring->waiting_due = true;
-        wait_to_arm(uring, op);
+    if (is_interlude(op, cqe->res) || is_unknown(op, cqe->res)) {
+        interrupt(uring, op, cqe->res);
         return true;
     }
     if (!gyrei_op_complete(uring->loop, op, cqe->res < 0 ? error_of(op, cqe->res) : cqe->res, 0, 0))

@@ -27,7 +27,7 @@ static void provide(gyrei_uring_pool *pool, uint16_t index)
     struct io_uring_buf *entry = &pool->ring->bufs[pool->tail & (pool->ring_entries - 1)];
 
     GYRE_ASSERT(!buffer->provided && buffer->parts == 0);
-    entry->addr = (uint64_t)(uintptr_t)(pool->arena + (size_t)index * pool->bytes);
+    entry->addr = (uint64_t)(uintptr_t)(pool->arena + ((size_t)index << pool->shift));
     entry->len = pool->bytes;
     entry->bid = index;
     pool->tail++;
@@ -84,24 +84,12 @@ static void settle(gyrei_uring_pool *pool, uint16_t index)
     refill(pool);
 }
 
-uint32_t gyrei_uring_pool_offset(const gyrei_uring_pool *pool, const gyrei_uring_part *part)
+void gyrei_uring_pool_drained(gyrei_uring_pool *pool, uint16_t buffer)
 {
-    GYRE_ASSERT(part->buffer < pool->count);
-    return part->buffer * pool->bytes + pool->buffers[part->buffer].used;
-}
-
-void gyrei_uring_pool_take(gyrei_uring_pool *pool, const gyrei_uring_part *part)
-{
-    gyrei_uring_buffer *buffer = &pool->buffers[part->buffer];
-
-    GYRE_ASSERT(buffer->provided && part->len <= pool->bytes - buffer->used);
-    buffer->parts++;
-    buffer->used += part->len;
-    if (!part->last)
-        return;
-    buffer->provided = false;
+    GYRE_ASSERT(pool->buffers[buffer].provided && pool->buffers[buffer].parts > 0);
+    pool->buffers[buffer].provided = false;
     pool->provided--;
-    settle(pool, part->buffer);
+    settle(pool, buffer);
 }
 
 static void release(gyrei_uring_pool *pool, uint16_t index)
@@ -125,10 +113,10 @@ void gyrei_uring_pool_drop(gyrei_uring_pool *pool, const gyrei_uring_part *part)
 
 static uint16_t index_of(const gyrei_uring_pool *pool, const void *base)
 {
-    const size_t offset = (size_t)((const char *)base - pool->arena);
+    const size_t index = (size_t)((const char *)base - pool->arena) >> pool->shift;
 
-    GYRE_ASSERT((const char *)base >= pool->arena && offset / pool->bytes < pool->count);
-    return (uint16_t)(offset / pool->bytes);
+    GYRE_ASSERT((const char *)base >= pool->arena && index < pool->count);
+    return (uint16_t)index;
 }
 
 void gyrei_uring_pool_release(gyrei_uring_pool *pool, const void *base)
@@ -173,7 +161,7 @@ void gyrei_uring_pool_unkeep(gyrei_uring_pool *pool, const void *base)
 
 static size_t arena_bytes(const gyrei_uring_pool *pool)
 {
-    return (size_t)pool->count * pool->bytes;
+    return (size_t)pool->count << pool->shift;
 }
 
 static size_t ring_bytes(const gyrei_uring_pool *pool)
@@ -195,7 +183,9 @@ static void choose_size(gyrei_uring_pool *pool, const gyrei_backend_config *conf
         pool->bytes = config->read_buffer_bytes / WHOLE_DIVISOR;
     }
     pool->kept_max = config->read_keep_max;
-    count_max = UINT32_MAX / pool->bytes;
+    while (UINT32_C(1) << pool->shift < pool->bytes)
+        pool->shift++;
+    count_max = UINT32_MAX >> pool->shift;
     if (count_max > COUNT_MAX)
         count_max = COUNT_MAX;
     GYRE_ASSERT(pool->wanted < count_max);

@@ -42,6 +42,7 @@ typedef struct gyrei_uring_pool {
     uint16_t tail;
     char *arena;
     uint32_t bytes; /* of one buffer */
+    uint32_t shift; /* 1 << shift bytes lie from one to the next */
     uint32_t count; /* of all buffers */
     gyrei_uring_buffer *buffers;
     uint16_t *spare; /* a stack: the last one back is warm in the cache */
@@ -74,9 +75,28 @@ void gyrei_uring_pool_close(gyrei_uring_pool *pool);
 int gyrei_uring_pool_renew(gyrei_uring_pool *pool, int ring_fd);
 
 /* Where the part of a completion that was not taken yet begins. */
-uint32_t gyrei_uring_pool_offset(const gyrei_uring_pool *pool, const gyrei_uring_part *part);
+static inline uint32_t gyrei_uring_pool_offset(const gyrei_uring_pool *pool,
+                                               const gyrei_uring_part *part)
+{
+    GYRE_ASSERT(part->buffer < pool->count);
+    return ((uint32_t)part->buffer << pool->shift) + pool->buffers[part->buffer].used;
+}
+
+/* The kernel is done with a buffer. */
+void gyrei_uring_pool_drained(gyrei_uring_pool *pool, uint16_t buffer);
+
 /* Takes notice of a completion, in the order of the ring; its bytes are lent until release. */
-void gyrei_uring_pool_take(gyrei_uring_pool *pool, const gyrei_uring_part *part);
+static inline void gyrei_uring_pool_take(gyrei_uring_pool *pool, const gyrei_uring_part *part)
+{
+    gyrei_uring_buffer *buffer = &pool->buffers[part->buffer];
+
+    GYRE_ASSERT(buffer->provided && part->len <= pool->bytes - buffer->used);
+    buffer->parts++;
+    buffer->used += part->len;
+    if (part->last)
+        gyrei_uring_pool_drained(pool, part->buffer);
+}
+
 /* The same for bytes that nobody wants. */
 void gyrei_uring_pool_drop(gyrei_uring_pool *pool, const gyrei_uring_part *part);
 

@@ -2,18 +2,17 @@
  * The ring itself: made with the best flags that the kernel takes, probed, mapped, enabled, undone.
  *
  * Features are asked for and never concluded from a version: set-up flags by trying, opcodes by
- * IORING_REGISTER_PROBE, request flags by requests that must fail for another reason. The ring is
+ * IORING_REGISTER_PROBE, the ring of buffers by registering it (uring_pool.c), multishot requests
+ * by their first use (uring_ops.c). There is no second ring to try things on: when a ring is closed,
+ * Linux interrupts the thread that used it some time later, in whatever it does. The ring is
  * made disabled: the thread that enables it is the only one that may submit (SINGLE_ISSUER), and
  * which one that will be shows at the loop's first turn.
  */
 #include "backend/uring.h"
 
-#include <poll.h>
-
 enum {
     COMPLETIONS_PER_ENTRY = 8, /* a multishot request has many completions */
-    PROBE_OPS = 256,
-    TRIAL_ENTRIES = 8
+    PROBE_OPS = 256
 };
 
 #define FEATURES_NEEDED                                                                            \
@@ -181,62 +180,4 @@ void gyrei_uring_ring_close(gyrei_uring *uring, bool ours)
     unmap_queues(uring->env, &uring->ring);
     sys->close(uring->env, uring->fd);
     uring->fd = -1;
-}
-
-/* ---- request flags ---- */
-
-/*
- * Requests on no descriptor: a kernel that knows their flags says EBADF, one that does not says
- * EINVAL, before it looks at the descriptor. The last one cancels nothing.
- */
-static void prepare_trials(struct io_uring *ring)
-{
-    struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
-
-    io_uring_prep_recv_multishot(sqe, -1, NULL, 0, 0);
-    sqe->flags |= IOSQE_BUFFER_SELECT;
-    sqe = io_uring_get_sqe(ring);
-    io_uring_prep_multishot_accept(sqe, -1, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    sqe = io_uring_get_sqe(ring);
-    io_uring_prep_send(sqe, -1, NULL, 0, MSG_NOSIGNAL);
-    sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
-    sqe = io_uring_get_sqe(ring);
-    io_uring_prep_poll_multishot(sqe, -1, POLLIN);
-    sqe = io_uring_get_sqe(ring);
-    io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
-    io_uring_smp_store_release(ring->sq.ktail, ring->sq.sqe_tail);
-}
-
-static int judge_trials(const struct io_uring *ring, uint32_t count)
-{
-    if (io_uring_smp_load_acquire(ring->cq.ktail) != count)
-        return GYRE_ENOSYS;
-    for (uint32_t i = 0; i < count; i++) {
-        if (ring->cq.cqes[i].res == GYRE_EINVAL)
-            return GYRE_ENOSYS;
-    }
-    return 0;
-}
-
-int gyrei_uring_try_requests(gyrei_uring *uring)
-{
-    struct io_uring_params params = {.flags = IORING_SETUP_SUBMIT_ALL};
-    const gyrei_env *env = uring->env;
-    const int fd = env->sys->uring_setup(env, TRIAL_ENTRIES, &params);
-    struct io_uring ring = {.ring_fd = -1};
-    int result;
-
-    if (fd < 0)
-        return fd;
-    result = map_queues(&ring, fd, &params);
-    if (result == 0) {
-        prepare_trials(&ring);
-        result = env->sys->uring_enter(env, fd, ring.sq.sqe_tail, ring.sq.sqe_tail,
-                                       IORING_ENTER_GETEVENTS, NULL, 0);
-        if (result >= 0)
-            result = judge_trials(&ring, ring.sq.sqe_tail);
-        unmap_queues(env, &ring);
-    }
-    env->sys->close(env, fd);
-    return result;
 }
