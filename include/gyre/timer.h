@@ -55,8 +55,8 @@ struct gyre_timer {
 GYRE_EXPORT int gyre_timer_init(gyre_loop *loop, gyre_timer *timer);
 
 /*
- * Calls `cb` once `timeout_ns` nanoseconds have passed since this call, and then each `repeat_ns` if
- * that is not 0.
+ * Calls `cb` once `timeout_ns` nanoseconds have passed since this call, and then each `repeat_ns`
+ * if that is not 0.
  *
  * A timeout that is not 0 counts from the clock, which is read here: the loop's time may be a long
  * callback old, and the timer would be early. gyre_timer_start_at reads no clock: the cheap way to

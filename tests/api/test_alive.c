@@ -1,5 +1,6 @@
 /*
- * What keeps a loop alive: each kind of handle in each of its states, requests, and what is neither.
+ * What keeps a loop alive: each kind of handle in each of its states, requests, and what is
+ * neither.
  */
 #include "fixture.h"
 

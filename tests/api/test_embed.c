@@ -42,8 +42,8 @@ static int host_tear_down(void **state)
 #define HOST_TEST(name) cmocka_unit_test_setup_teardown(name, host_set_up, host_tear_down)
 
 /*
- * The host sleeps, at most so long; 1 if the loop's descriptor woke it. A signal may end it early: a
- * ring that was closed a moment ago interrupts its thread.
+ * The host sleeps, at most so long; 1 if the loop's descriptor woke it. A signal may end it early:
+ * a ring that was closed a moment ago interrupts its thread.
  */
 static int host_sleep(uint64_t timeout_ns)
 {
@@ -57,7 +57,7 @@ static int host_sleep(uint64_t timeout_ns)
     return woken > 0;
 }
 
-/* One wake-up may have been for what the turn before had done already, but not one after the other. */
+/* One wake-up may have been for what the turn before did already, but not one after the other. */
 static void assert_quiet(void)
 {
     int woken = 0;

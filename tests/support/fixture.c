@@ -263,10 +263,10 @@ void burn_ns(uint64_t duration_ns)
 
 unsigned slowness(void)
 {
-    const char *text = getenv("GYRE_SLOW");
-    const int factor = text != NULL ? atoi(text) : 1;
+    const char *factor = getenv("GYRE_SLOW");
+    const unsigned long value = factor != NULL ? strtoul(factor, NULL, 10) : 1;
 
-    return factor > 1 ? (unsigned)factor : 1;
+    return value > 1 ? (unsigned)value : 1;
 }
 
 int child_wait(int pid)

@@ -1,6 +1,6 @@
 /*
- * What the tests of the loop begin with: a loop made before and shut down after each test, a journal
- * of what was called in which order, and children in which a program may abort.
+ * What the tests of the loop begin with: a loop made before and shut down after each test, a
+ * journal of what was called in which order, and children in which a program may abort.
  */
 #ifndef GYRE_TEST_FIXTURE_H
 #define GYRE_TEST_FIXTURE_H
