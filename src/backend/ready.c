@@ -104,16 +104,16 @@ int gyrei_ready_attach(gyrei_ready *ready, int fd)
 
 /* ---- interest ---- */
 
-static uint32_t op_mask(const gyre_op *op)
+static inline uint32_t op_mask(const gyre_op *op)
 {
-    switch ((gyrei_op_kind)op->kind) {
-    case GYREI_OP_ACCEPT:
-    case GYREI_OP_RECV: return READ_MASK;
-    case GYREI_OP_CONNECT:
-    case GYREI_OP_SEND: return WRITE_MASK;
-    case GYREI_OP_POLL: return op->arg32;
-    default: return 0;
-    }
+    static const uint8_t masks[GYREI_OP_KINDS] = {
+        [GYREI_OP_ACCEPT] = READ_MASK,
+        [GYREI_OP_RECV] = READ_MASK,
+        [GYREI_OP_CONNECT] = WRITE_MASK,
+        [GYREI_OP_SEND] = WRITE_MASK,
+    };
+
+    return op->kind == GYREI_OP_POLL ? op->arg32 : masks[op->kind];
 }
 
 /* What the parked ops wait for, all together. */

@@ -89,14 +89,14 @@ void gyrei_handle_abandon(gyre_handle *handle)
         trace_handle(handle->loop, handle, GYRE_TRACE_HANDLE_CLOSED);
 }
 
-void gyrei_handle_set_active(gyre_handle *handle, bool active)
+void gyrei_handle_change_active(gyre_handle *handle, bool active)
 {
     set_flags(handle, active ? handle->flags | GYREI_HANDLE_ACTIVE
                              : handle->flags & ~(uint32_t)GYREI_HANDLE_ACTIVE);
 }
 
 /* Queues a closing handle for the close phase once nothing of it is out. */
-static void settle(gyre_handle *handle)
+void gyrei_handle_settle(gyre_handle *handle)
 {
     gyre_loop *loop = handle->loop;
     const gyrei_handle_class *class = loop->classes[handle->kind];
@@ -110,18 +110,6 @@ static void settle(gyre_handle *handle)
     gyrei_list_remove(&handle->link);
     gyrei_list_append(&loop->closing, &handle->link);
     loop->closing_count++;
-}
-
-void gyrei_handle_hold(gyre_handle *handle)
-{
-    handle->pending++;
-}
-
-void gyrei_handle_release(gyre_handle *handle)
-{
-    GYRE_ASSERT(handle->pending > 0);
-    handle->pending--;
-    settle(handle);
 }
 
 void gyre_close(gyre_handle *handle, gyre_close_cb cb)

@@ -40,18 +40,36 @@ void gyrei_handle_init(gyre_loop *loop, gyre_handle *handle, const gyrei_handle_
  */
 void gyrei_handle_abandon(gyre_handle *handle);
 
-void gyrei_handle_set_active(gyre_handle *handle, bool active);
-
-/* One more, or one fewer, of the handle's operations or requests is out; closing waits for zero. */
-void gyrei_handle_hold(gyre_handle *handle);
-void gyrei_handle_release(gyre_handle *handle);
-
 /* For loop.c: calls the close callback that is due first; false if none is. */
 bool gyrei_closing_run_next(gyre_loop *loop);
+
+/* The slow halves of the functions below. */
+void gyrei_handle_change_active(gyre_handle *handle, bool active);
+void gyrei_handle_settle(gyre_handle *handle);
 
 static inline bool gyrei_handle_is_closing(const gyre_handle *handle)
 {
     return (handle->flags & GYREI_HANDLE_CLOSING) != 0;
+}
+
+static inline void gyrei_handle_set_active(gyre_handle *handle, bool active)
+{
+    if (((handle->flags & GYREI_HANDLE_ACTIVE) != 0) != active)
+        gyrei_handle_change_active(handle, active);
+}
+
+/* One more, or one fewer, of the handle's operations or requests is out; closing waits for zero. */
+static inline void gyrei_handle_hold(gyre_handle *handle)
+{
+    handle->pending++;
+}
+
+static inline void gyrei_handle_release(gyre_handle *handle)
+{
+    GYRE_ASSERT(handle->pending > 0);
+    handle->pending--;
+    if (gyrei_handle_is_closing(handle))
+        gyrei_handle_settle(handle);
 }
 
 #endif

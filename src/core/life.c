@@ -339,7 +339,7 @@ void gyrei_loop_check(const gyre_loop *loop)
 
 /* ---- the frame around a callback ---- */
 
-static void trace_callback(gyre_loop *loop, gyre_trace_type type, const gyrei_frame *frame)
+void gyrei_trace_callback(gyre_loop *loop, gyre_trace_type type, const gyrei_frame *frame)
 {
     gyre_trace_event event = {
         .now_ns = loop->now_ns,
@@ -351,32 +351,6 @@ static void trace_callback(gyre_loop *loop, gyre_trace_type type, const gyrei_fr
     };
 
     loop->trace(loop->trace_ctx, &event);
-}
-
-void gyrei_callback_enter(gyre_loop *loop, gyrei_frame *frame, uint32_t kind, const void *object,
-                          const char *name)
-{
-    frame->outer_kind = loop->current_kind;
-    frame->outer_name = loop->current_name;
-    frame->kind = kind;
-    frame->object = object;
-    frame->name = name;
-    __atomic_store_n(&loop->current_kind, kind, __ATOMIC_RELAXED);
-    __atomic_store_n(&loop->current_name, name, __ATOMIC_RELAXED);
-    __atomic_store_n(&loop->callbacks, loop->callbacks + 1, __ATOMIC_RELAXED);
-    loop->ran = true;
-    if (__builtin_expect(loop->trace != NULL, 0))
-        trace_callback(loop, GYRE_TRACE_CALLBACK_ENTER, frame);
-}
-
-void gyrei_callback_leave(gyre_loop *loop, const gyrei_frame *frame)
-{
-    if (loop->flush_first != NULL)
-        loop->flush(loop);
-    if (__builtin_expect(loop->trace != NULL, 0))
-        trace_callback(loop, GYRE_TRACE_CALLBACK_LEAVE, frame);
-    __atomic_store_n(&loop->current_kind, frame->outer_kind, __ATOMIC_RELAXED);
-    __atomic_store_n(&loop->current_name, frame->outer_name, __ATOMIC_RELAXED);
 }
 
 void gyrei_trace_phase(gyre_loop *loop, gyre_trace_type type)

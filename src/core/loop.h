@@ -138,17 +138,40 @@ typedef struct gyrei_frame {
     uint32_t outer_kind;
 } gyrei_frame;
 
+/* Tell the trace sink, which is set, of a phase or turn, and of a callback. */
+void gyrei_trace_phase(gyre_loop *loop, gyre_trace_type type);
+void gyrei_trace_callback(gyre_loop *loop, gyre_trace_type type, const gyrei_frame *frame);
+
 /*
  * Around every call into user code. `object` is the handle or request; `kind` GYRE_HANDLE_NONE for
  * requests and tasks.
  */
-void gyrei_callback_enter(gyre_loop *loop, gyrei_frame *frame, uint32_t kind, const void *object,
-                          const char *name);
-/* Also sends the writes that the callback made. The object may be gone. */
-void gyrei_callback_leave(gyre_loop *loop, const gyrei_frame *frame);
+static inline void gyrei_callback_enter(gyre_loop *loop, gyrei_frame *frame, uint32_t kind,
+                                        const void *object, const char *name)
+{
+    frame->outer_kind = loop->current_kind;
+    frame->outer_name = loop->current_name;
+    frame->kind = kind;
+    frame->object = object;
+    frame->name = name;
+    __atomic_store_n(&loop->current_kind, kind, __ATOMIC_RELAXED);
+    __atomic_store_n(&loop->current_name, name, __ATOMIC_RELAXED);
+    __atomic_store_n(&loop->callbacks, loop->callbacks + 1, __ATOMIC_RELAXED);
+    loop->ran = true;
+    if (__builtin_expect(loop->trace != NULL, 0))
+        gyrei_trace_callback(loop, GYRE_TRACE_CALLBACK_ENTER, frame);
+}
 
-/* Tells the trace sink, which is set, of a phase or turn. */
-void gyrei_trace_phase(gyre_loop *loop, gyre_trace_type type);
+/* Also sends the writes that the callback made. The object may be gone. */
+static inline void gyrei_callback_leave(gyre_loop *loop, const gyrei_frame *frame)
+{
+    if (loop->flush_first != NULL)
+        loop->flush(loop);
+    if (__builtin_expect(loop->trace != NULL, 0))
+        gyrei_trace_callback(loop, GYRE_TRACE_CALLBACK_LEAVE, frame);
+    __atomic_store_n(&loop->current_kind, frame->outer_kind, __ATOMIC_RELAXED);
+    __atomic_store_n(&loop->current_name, frame->outer_name, __ATOMIC_RELAXED);
+}
 
 /*
  * Queues `task`, whose `run` is set, for the pending phase or right after this turn's poll. Not

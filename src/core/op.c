@@ -9,24 +9,31 @@
 
 #include "core/loop.h"
 
-static void set_state(gyre_loop *loop, gyre_op *op, gyrei_op_state state)
+/* Out of line: without it the functions below need no frame on the stack. */
+__attribute__((cold, noinline)) static void trace_state(gyre_loop *loop, const gyre_op *op,
+                                                        uint32_t from)
 {
-    uint32_t from = op->state;
+    gyre_trace_event event = {
+        .now_ns = loop->now_ns,
+        .type = GYRE_TRACE_OP_STATE,
+        .phase = loop->phase,
+        .object = op,
+        .op_kind = gyrei_op_kind_name(op->kind),
+        .op_from = gyrei_op_state_name(from),
+        .op_to = gyrei_op_state_name(op->state),
+        .result = (op->flags & GYREI_OP_HAS_RESULT) != 0 ? op->result : 0,
+    };
+
+    loop->trace(loop->trace_ctx, &event);
+}
+
+static inline void set_state(gyre_loop *loop, gyre_op *op, gyrei_op_state state)
+{
+    const uint32_t from = op->state;
 
     op->state = (uint8_t)state;
-    if (__builtin_expect(loop->trace != NULL, 0)) {
-        gyre_trace_event event = {
-            .now_ns = loop->now_ns,
-            .type = GYRE_TRACE_OP_STATE,
-            .phase = loop->phase,
-            .object = op,
-            .op_kind = gyrei_op_kind_name(op->kind),
-            .op_from = gyrei_op_state_name(from),
-            .op_to = gyrei_op_state_name(state),
-            .result = (op->flags & GYREI_OP_HAS_RESULT) != 0 ? op->result : 0,
-        };
-        loop->trace(loop->trace_ctx, &event);
-    }
+    if (__builtin_expect(loop->trace != NULL, 0))
+        trace_state(loop, op, from);
 }
 
 static void run_queue_append(gyre_loop *loop, gyre_op *op)

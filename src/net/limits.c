@@ -49,11 +49,11 @@ static void start_timer(gyre_stream *stream)
         gyrei_timer_node_start(stream->handle.loop, &extra->timer, next, 0);
 }
 
-void gyrei_limits_active(gyre_stream *stream)
+void gyrei_limits_restart(gyre_stream *stream)
 {
     gyrei_stream_extra *extra = stream->extra;
 
-    if (extra == NULL || (extra->idle_ns | extra->write_ns) == 0)
+    if ((extra->idle_ns | extra->write_ns) == 0)
         return;
     extra->active_ns = clock_ns(stream);
     extra->progress_ns = extra->active_ns;
@@ -156,11 +156,11 @@ static void want_drain_cb(gyre_stream *stream, int status)
     gyrei_task_submit(stream->handle.loop, &extra->drain_task);
 }
 
-void gyrei_limits_queue_changed(gyre_stream *stream)
+void gyrei_limits_watch_queue(gyre_stream *stream)
 {
     gyrei_stream_extra *extra = stream->extra;
 
-    if (extra == NULL || extra->high_bytes == 0)
+    if (extra->high_bytes == 0)
         return;
     if (stream->queued_bytes > extra->high_bytes) {
         extra->above_high = true;

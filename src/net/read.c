@@ -174,6 +174,12 @@ static void on_received(gyre_loop *loop, gyre_op *op, const gyrei_result *result
     const bool last = (result->flags & GYREI_RESULT_MORE) == 0;
 
     (void)loop;
+    /* A receive that goes on holds the handle, whatever the callback does. */
+    if (!last && result->value > 0) {
+        if (!gyrei_handle_is_closing(&stream->handle))
+            take_bytes(stream, result);
+        return;
+    }
     /* Held until the end: the callbacks may close the stream. */
     gyrei_handle_hold(&stream->handle);
     if (last)

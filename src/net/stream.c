@@ -22,6 +22,13 @@ static gyre_stream *stream_of(gyre_handle *handle)
 
 /* ---- what a loop keeps ---- */
 
+/* The usual state of a stream that has just written: a receive is in flight, and nothing waits. */
+static bool is_receiving(const gyre_stream *stream)
+{
+    return (stream->flags & GYREI_STREAM_READING) != 0 && !gyrei_op_is_idle(&stream->in) &&
+           stream->extra == NULL;
+}
+
 static void flush_streams(gyre_loop *loop)
 {
     gyre_stream *stream;
@@ -33,22 +40,11 @@ static void flush_streams(gyre_loop *loop)
             continue;
         if ((stream->flags & GYREI_STREAM_LISTENING) != 0)
             gyrei_listen_settle(stream);
-        else if ((stream->flags & GYREI_STREAM_CONNECTED) != 0)
+        else if ((stream->flags & GYREI_STREAM_CONNECTED) != 0 && !is_receiving(stream))
             gyrei_read_settle(stream);
         if (!gyrei_list_empty(&stream->writes))
             gyrei_write_send(stream);
     }
-}
-
-void gyrei_stream_want_flush(gyre_stream *stream)
-{
-    gyre_loop *loop = stream->handle.loop;
-
-    if ((stream->flags & GYREI_STREAM_FLUSH) != 0)
-        return;
-    stream->flags |= GYREI_STREAM_FLUSH;
-    stream->flush_next = loop->flush_first;
-    loop->flush_first = stream;
 }
 
 static void streams_close(gyre_loop *loop)
@@ -264,16 +260,6 @@ void gyrei_stream_submit(gyre_stream *stream, gyre_op *op)
 void gyrei_stream_op_ended(gyre_stream *stream)
 {
     gyrei_handle_release(&stream->handle);
-}
-
-void gyrei_stream_update_active(gyre_stream *stream)
-{
-    const uint32_t busy = GYREI_STREAM_READING | GYREI_STREAM_LISTENING | GYREI_STREAM_CONNECTING;
-
-    if (gyrei_handle_is_closing(&stream->handle))
-        return;
-    gyrei_handle_set_active(&stream->handle,
-                            (stream->flags & busy) != 0 || !gyrei_list_empty(&stream->writes));
 }
 
 /* ---- the end ---- */

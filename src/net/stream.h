@@ -122,13 +122,31 @@ int gyrei_stream_set_fd(gyre_stream *stream, int fd);
 void gyrei_stream_close_fd(gyre_stream *stream);
 /* Adopts a descriptor of the user's: a stream socket of one of two families. */
 int gyrei_stream_adopt(gyre_stream *stream, int fd, int family, int other_family);
-/* The handle is active while it reads, listens, connects or has writes queued. */
-void gyrei_stream_update_active(gyre_stream *stream);
 /* Submits `op` of the stream, and holds the handle until gyrei_stream_op_ended. */
 void gyrei_stream_submit(gyre_stream *stream, gyre_op *op);
 void gyrei_stream_op_ended(gyre_stream *stream);
-/* Has the loop call gyrei_stream_flush when the present callback returns, or before it waits. */
-void gyrei_stream_want_flush(gyre_stream *stream);
+
+/* The handle is active while it reads, listens, connects or has writes queued. */
+static inline void gyrei_stream_update_active(gyre_stream *stream)
+{
+    const uint32_t busy = GYREI_STREAM_READING | GYREI_STREAM_LISTENING | GYREI_STREAM_CONNECTING;
+
+    if (!gyrei_handle_is_closing(&stream->handle))
+        gyrei_handle_set_active(&stream->handle,
+                                (stream->flags & busy) != 0 || !gyrei_list_empty(&stream->writes));
+}
+
+/* Has the loop flush the stream when the present callback returns, or before it waits. */
+static inline void gyrei_stream_want_flush(gyre_stream *stream)
+{
+    gyre_loop *loop = stream->handle.loop;
+
+    if ((stream->flags & GYREI_STREAM_FLUSH) != 0)
+        return;
+    stream->flags |= GYREI_STREAM_FLUSH;
+    stream->flush_next = loop->flush_first;
+    loop->flush_first = stream;
+}
 
 /* ---- read.c ---- */
 
@@ -151,18 +169,31 @@ void gyrei_write_free_blocks(gyre_loop *loop);
 
 /* ---- limits.c ---- */
 
-/* Something was received or sent. */
-void gyrei_limits_active(gyre_stream *stream);
+/* The halves of the functions below for streams that have limits of their own. */
+void gyrei_limits_restart(gyre_stream *stream);
+void gyrei_limits_watch_queue(gyre_stream *stream);
 /* The write queue moved, or came to be. */
 void gyrei_limits_progress(gyre_stream *stream);
 /* `bytes` more queued: GYRE_ENOBUFS past the cap. */
 int gyrei_limits_admit(gyre_stream *stream, uint64_t bytes);
-/* The queue has changed: marks and the drain callback. */
-void gyrei_limits_queue_changed(gyre_stream *stream);
 /* A write without a callback of its own failed. */
 void gyrei_limits_copy_failed(gyre_stream *stream, int status);
 void gyrei_limits_fire(gyre_loop *loop, gyre_timer_node *node);
 void gyrei_limits_close(gyre_stream *stream);
+
+/* Something was received or sent. */
+static inline void gyrei_limits_active(gyre_stream *stream)
+{
+    if (stream->extra != NULL)
+        gyrei_limits_restart(stream);
+}
+
+/* The queue has changed: marks and the drain callback. */
+static inline void gyrei_limits_queue_changed(gyre_stream *stream)
+{
+    if (stream->extra != NULL)
+        gyrei_limits_watch_queue(stream);
+}
 
 /* ---- listen.c ---- */
 

@@ -263,12 +263,9 @@ static int64_t send_head(gyre_stream *stream, uint64_t *bytes)
     return *bytes > 0 ? send_now(stream, vectors, count) : 0;
 }
 
-/* One send of what fits in one call. False: no more can be done now. */
-static bool send_some(gyre_stream *stream)
+/* Of `bytes` that were given to one call it has taken `sent`. False: no more can be done now. */
+static bool account(gyre_stream *stream, uint64_t bytes, int64_t sent)
 {
-    uint64_t bytes;
-    const int64_t sent = send_head(stream, &bytes);
-
     if (sent < 0 && sent != GYRE_EAGAIN) {
         if (stream->error == 0)
             stream->error = (int32_t)sent;
@@ -284,22 +281,58 @@ static bool send_some(gyre_stream *stream)
     return false;
 }
 
-void gyrei_write_send(gyre_stream *stream)
+/* One send of what fits in one call. */
+static bool send_some(gyre_stream *stream)
+{
+    uint64_t bytes;
+    const int64_t sent = send_head(stream, &bytes);
+
+    return account(stream, bytes, sent);
+}
+
+/* All that is queued, as far as the kernel takes it. */
+static void send_queue(gyre_stream *stream)
 {
     gyre_write_req *req;
 
-    if (!gyrei_op_is_idle(&stream->out) || (stream->flags & GYREI_STREAM_CONNECTED) == 0)
-        return;
-    gyrei_handle_hold(&stream->handle);
     while ((req = first_write(stream)) != NULL) {
         if (req->kind == GYREI_WRITE_SHUTDOWN)
             shut_down(stream);
         else if (!send_some(stream))
             break;
     }
+}
+
+/*
+ * False, and nothing is done, unless the queue is one copied write: so it mostly is when a callback
+ * returns, and mostly the socket takes it whole.
+ */
+static bool send_only_copy(gyre_stream *stream)
+{
+    gyre_write_req *req = first_write(stream);
+    int64_t sent;
+
+    if (req == NULL || req != last_write(stream) || req->kind != GYREI_WRITE_COPY)
+        return false;
+    sent = send_now(stream, req->bufs, 1);
+    if (sent != (int64_t)req->bytes) {
+        (void)account(stream, req->bytes, sent);
+        return true;
+    }
+    gyrei_limits_active(stream);
+    finish_first(stream, 0);
+    return true;
+}
+
+void gyrei_write_send(gyre_stream *stream)
+{
+    if (!gyrei_op_is_idle(&stream->out) || (stream->flags & GYREI_STREAM_CONNECTED) == 0)
+        return;
+    gyrei_handle_hold(&stream->handle);
+    if (!send_only_copy(stream))
+        send_queue(stream);
     gyrei_limits_queue_changed(stream);
     gyrei_stream_update_active(stream);
-    close_if_finished(stream);
     gyrei_handle_release(&stream->handle);
 }
 

@@ -13,8 +13,14 @@
 /* The GYRE_E* of an errno; GYRE_EUNKNOWN for one that is not in the table. */
 int gyrei_os_error(int number);
 
+/* The same of errno, apart from the path of calls that succeed. */
+__attribute__((cold)) int64_t gyrei_os_failed(void);
+
 /* `result` of a system call as the table wants it: itself, or the error of errno. */
-int64_t gyrei_os_result(int64_t result);
+static inline int64_t gyrei_os_result(int64_t result)
+{
+    return __builtin_expect(result >= 0, 1) ? result : gyrei_os_failed();
+}
 
 /* ---- os/posix/socket.c ---- */
 int gyrei_os_bind(const gyrei_env *env, int fd, const gyre_address *address);

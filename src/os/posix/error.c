@@ -81,7 +81,7 @@ int gyrei_os_error(int number)
     }
 }
 
-int64_t gyrei_os_result(int64_t result)
+int64_t gyrei_os_failed(void)
 {
-    return result >= 0 ? result : gyrei_os_error(errno);
+    return gyrei_os_error(errno);
 }
