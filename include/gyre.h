@@ -11,6 +11,7 @@
 #include "gyre/fs.h"
 #include "gyre/handle.h"
 #include "gyre/hook.h"
+#include "gyre/http.h"
 #include "gyre/loop.h"
 #include "gyre/pipe.h"
 #include "gyre/poll.h"

@@ -16,7 +16,7 @@ static void on_close(gyre_handle *handle)
 static void on_read(gyre_stream *client, int64_t nread, const gyre_buf *buf)
 {
     if (nread < 0 || gyre_write_copy(client, buf->base, (size_t)nread) < 0) {
-        gyre_close(&client->handle, on_close);
+        gyre_stream_finish(client, on_close);
     }
 }
 

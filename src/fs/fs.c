@@ -111,7 +111,7 @@ static int64_t open_flags(uint32_t flags)
         {GYRE_FS_EXCLUSIVE, O_EXCL},
         {GYRE_FS_TRUNCATE, O_TRUNC},
         {GYRE_FS_APPEND, O_APPEND},
-        {GYRE_FS_DIRECTORY_ONLY, O_DIRECTORY},
+        {GYRE_FS_DIRECTORY_ONLY, O_DIRECTORY}, {GYRE_FS_NONBLOCK, O_NONBLOCK},
     };
     const uint32_t access = flags & (GYRE_FS_READ | GYRE_FS_WRITE);
     uint32_t kernel = O_CLOEXEC | O_NOCTTY;

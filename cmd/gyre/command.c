@@ -1,0 +1,157 @@
+/*
+ * What the commands share: reading options, the first line, ending by a signal.
+ */
+#include "command.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+int fail(int code, const char *format, ...)
+{
+    va_list arguments;
+
+    fputs("gyre: ", stderr);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    return code;
+}
+
+const char *option_value(const char *name, int argc, char **argv, int *at, bool *missing)
+{
+    const size_t len = strlen(name);
+    const char *argument = argv[*at];
+
+    if (strncmp(argument, name, len) != 0)
+        return NULL;
+    if (argument[len] == '=') {
+        (*at)++;
+        return argument + len + 1;
+    }
+    if (argument[len] != '\0')
+        return NULL;
+    if (*at + 1 == argc) {
+        *missing = true;
+        return NULL;
+    }
+    *at += 2;
+    return argv[*at - 1];
+}
+
+static bool read_port(const char *text, uint16_t *port)
+{
+    char *end;
+    const unsigned long number = strtoul(text, &end, 10);
+
+    if (*text < '0' || *text > '9' || *end != '\0' || number > UINT16_MAX)
+        return false;
+    *port = (uint16_t)number;
+    return true;
+}
+
+static bool is_backend(const char *name)
+{
+    return strcmp(name, "epoll") == 0 || strcmp(name, "poll") == 0 || strcmp(name, "uring") == 0;
+}
+
+int server_option(server_options *options, int argc, char **argv, int *at, bool *used)
+{
+    const char *name = argv[*at];
+    bool missing = false;
+    const char *value;
+
+    *used = true;
+    if ((value = option_value("--host", argc, argv, at, &missing)) != NULL) {
+        options->host = value;
+    } else if ((value = option_value("--unix", argc, argv, at, &missing)) != NULL) {
+        options->local_path = value;
+    } else if ((value = option_value("--port", argc, argv, at, &missing)) != NULL) {
+        if (!read_port(value, &options->port))
+            return fail(EXIT_USAGE, "--port: \"%s\" is no port", value);
+    } else if ((value = option_value("--backend", argc, argv, at, &missing)) != NULL) {
+        if (!is_backend(value))
+            return fail(EXIT_USAGE, "--backend: \"%s\" is not epoll, poll or uring", value);
+        options->backend = value;
+    } else {
+        *used = false;
+    }
+    return missing ? fail(EXIT_USAGE, "%s needs a value", name) : PARSED_GO_ON;
+}
+
+int server_address(const server_options *options, gyre_address *address)
+{
+    int error;
+
+    if (options->local_path != NULL) {
+        error = gyre_address_unix(address, options->local_path);
+        return error == 0
+                   ? 0
+                   : fail(EXIT_USAGE, "--unix %s: %s", options->local_path, gyre_strerror(error));
+    }
+    error = gyre_address_ip(address, options->host, options->port);
+    return error == 0 ? 0
+                      : fail(EXIT_USAGE, "--host: \"%s\" is not a numeric address", options->host);
+}
+
+void announce(const char *scheme, const gyre_address *address, const gyre_loop *loop)
+{
+    char text[GYRE_ADDRESS_TEXT_MAX];
+
+    if (gyre_address_format(address, text, sizeof(text)) < 0)
+        text[0] = '\0';
+    printf("listening on %s%s (backend %s)\n", strncmp(text, "unix:", 5) == 0 ? "" : scheme, text,
+           gyre_loop_backend_name(loop));
+    fflush(stdout);
+}
+
+void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* ---- ending by a signal ---- */
+
+static void on_signal(gyre_signal *watcher, int signum)
+{
+    stop_signals *signals = watcher->data;
+
+    (void)signum;
+    if (++signals->count == 1)
+        signals->stop(signals->data);
+    else
+        signals->stop_now(signals->data);
+}
+
+int stop_signals_start(gyre_loop *loop, stop_signals *signals)
+{
+    static const int numbers[2] = {SIGTERM, SIGINT};
+    int error = 0;
+
+    for (int i = 0; error == 0 && i < 2; i++) {
+        error = gyre_signal_init(loop, &signals->watchers[i]);
+        if (error != 0)
+            break;
+        signals->watchers[i].data = signals;
+        gyre_unref(&signals->watchers[i].handle);
+        error = gyre_signal_start(&signals->watchers[i], numbers[i], on_signal);
+    }
+    return error;
+}
+
+void stop_signals_close(stop_signals *signals)
+{
+    for (int i = 0; i < 2; i++) {
+        if (!gyre_is_closing(&signals->watchers[i].handle))
+            gyre_close(&signals->watchers[i].handle, NULL);
+    }
+}

@@ -1,0 +1,148 @@
+/*
+ * gyre echo: sends back what arrives, on TCP or a unix socket.
+ */
+#include "command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] = "usage: gyre echo [options]\n\n"
+                           "Sends back what arrives.\n\n"
+                           "options:\n" SERVER_OPTIONS_HELP;
+
+/* A connection, or the listener: TCP and unix sockets are of one size. */
+typedef union endpoint {
+    gyre_tcp tcp;
+    gyre_pipe pipe;
+    gyre_stream stream;
+    gyre_handle handle;
+} endpoint;
+
+static void on_close(gyre_handle *handle)
+{
+    free(handle);
+}
+
+static void on_read(gyre_stream *client, int64_t nread, const gyre_buf *buf)
+{
+    if (nread < 0 || gyre_write_copy(client, buf->base, (size_t)nread) < 0)
+        gyre_stream_finish(client, on_close);
+}
+
+static void on_connection(gyre_stream *server, int status)
+{
+    endpoint *client = status == 0 ? malloc(sizeof(*client)) : NULL;
+
+    if (client != NULL && gyre_accept(server, &client->stream) == 0) {
+        gyre_handle_set_name(&client->handle, "echo client");
+        gyre_read_start(&client->stream, on_read);
+    } else {
+        free(client);
+    }
+}
+
+static int listen_on(gyre_loop *loop, const server_options *options, const gyre_address *address,
+                     endpoint *server)
+{
+    int error;
+
+    if (options->local_path != NULL) {
+        error = gyre_pipe_init(loop, &server->pipe);
+        if (error == 0)
+            error = gyre_pipe_bind(&server->pipe, options->local_path);
+    } else {
+        error = gyre_tcp_init(loop, &server->tcp);
+        if (error == 0)
+            error = gyre_tcp_bind(&server->tcp, address, 0);
+    }
+    return error == 0 ? gyre_listen(&server->stream, 0, on_connection) : error;
+}
+
+/* ---- ending ---- */
+
+static void finish_client(gyre_handle *handle, void *server)
+{
+    const gyre_handle_kind kind = gyre_handle_kind_of(handle);
+
+    if (handle == server || gyre_is_closing(handle))
+        return;
+    if (kind == GYRE_HANDLE_TCP || kind == GYRE_HANDLE_PIPE)
+        gyre_stream_finish(&((endpoint *)(void *)handle)->stream, on_close);
+}
+
+static void stop(void *data)
+{
+    endpoint *server = data;
+
+    if (gyre_is_closing(&server->handle))
+        return;
+    gyre_loop_walk(gyre_handle_loop(&server->handle), finish_client, server);
+    gyre_close(&server->handle, NULL);
+}
+
+static void stop_now(void *data)
+{
+    endpoint *server = data;
+
+    gyre_loop_stop(gyre_handle_loop(&server->handle));
+}
+
+static int run(gyre_loop *loop, const server_options *options, const gyre_address *address)
+{
+    static endpoint server;
+    static stop_signals signals;
+    gyre_address here;
+    int error = listen_on(loop, options, address, &server);
+
+    if (error == 0)
+        error = gyre_stream_local_address(&server.stream, &here);
+    signals = (stop_signals){.stop = stop, .stop_now = stop_now, .data = &server};
+    if (error == 0)
+        error = stop_signals_start(loop, &signals);
+    if (error != 0)
+        return error;
+    announce("tcp://", &here, loop);
+    error = gyre_loop_run(loop, GYRE_RUN_DEFAULT);
+    return error < 0 ? error : 0;
+}
+
+int gyre_cmd_echo(int argc, char **argv)
+{
+    server_options options = {.host = "127.0.0.1", .port = 7000};
+    gyre_loop_options loop_options = {.size = sizeof(loop_options)};
+    gyre_address address;
+    gyre_loop *loop;
+    int code;
+    int error;
+
+    for (int at = 1; at < argc;) {
+        bool used;
+
+        if (strcmp(argv[at], "--help") == 0) {
+            fputs(help, stdout);
+            return EXIT_OK;
+        }
+        code = server_option(&options, argc, argv, &at, &used);
+        if (code != PARSED_GO_ON)
+            return code;
+        if (!used)
+            return fail(EXIT_USAGE, "echo: \"%s\" is no option; try gyre echo --help", argv[at]);
+    }
+    code = server_address(&options, &address);
+    if (code != 0)
+        return code;
+    raise_descriptor_limit();
+    loop_options.backend = options.backend;
+    error = gyre_loop_init(&loop, &loop_options);
+    if (error != 0)
+        return fail(EXIT_FAILED, "no event loop: %s", gyre_strerror(error));
+    error = run(loop, &options, &address);
+    (void)gyre_loop_shutdown(loop, GYRE_SECOND);
+    if (error != 0 && options.local_path != NULL)
+        return fail(EXIT_FAILED, "%s: %s", options.local_path, gyre_strerror(error));
+    if (error != 0)
+        return fail(EXIT_FAILED, "%s port %u: %s", options.host, options.port,
+                    gyre_strerror(error));
+    return EXIT_OK;
+}

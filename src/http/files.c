@@ -1,0 +1,390 @@
+/*
+ * Files of a directory: open, stat, read and send by turns, one request at a time for each transfer.
+ *
+ *   open --> stat --+--> directory: its index page, or a redirect to the name with "/"
+ *                   +--> file: conditions, range --> read a piece --> send it --> ... --> close
+ *
+ * The directory is held open, and every path is resolved beneath it by the kernel. A file that
+ * shrinks while it is sent ends the connection; one that grows is sent as long as it was.
+ */
+#include "core/backend.h"
+#include "http/http.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PATH_BYTES = 4096, PIECE_BYTES = 64 << 10, TAG_BYTES = 64 };
+
+struct gyre_http_files {
+    gyre_loop *loop;
+    char *index;
+    int directory;
+    uint32_t transfers; /* under way: the object outlives its close for them */
+    bool closed;
+};
+
+typedef struct transfer {
+    gyre_http_files *files;
+    gyre_http_request *request;
+    gyre_fs_req fs;
+    int fd;
+    uint64_t offset;
+    uint64_t left;
+    bool index_tried;
+    char *piece;
+    char path[PATH_BYTES];
+} transfer;
+
+static void on_open(gyre_fs_req *fs);
+static void read_next(transfer *self);
+
+/* ---- the end of a transfer ---- */
+
+static void release_files(gyre_http_files *files)
+{
+    if (!files->closed || files->transfers > 0)
+        return;
+    close(files->directory);
+    free(files->index);
+    free(files);
+}
+
+static void free_transfer(transfer *self)
+{
+    gyre_http_files *files = self->files;
+
+    free(self->piece);
+    free(self);
+    files->transfers--;
+    release_files(files);
+}
+
+static void on_file_closed(gyre_fs_req *fs)
+{
+    free_transfer(fs->data);
+}
+
+static void end_transfer(transfer *self)
+{
+    if (self->fd < 0) {
+        free_transfer(self);
+    } else if (gyre_fs_close(self->files->loop, &self->fs, self->fd, on_file_closed) != 0) {
+        close(self->fd);
+        free_transfer(self);
+    }
+}
+
+/* The connection broke meanwhile: nobody waits for a response. */
+static bool is_late(const transfer *self)
+{
+    return self->request->conn->state != GYREI_HTTP_RESPONDING;
+}
+
+static void fail(transfer *self, int status)
+{
+    gyrei_http_respond_error(self->request, status, NULL, 0);
+    end_transfer(self);
+}
+
+static int status_of(int64_t error)
+{
+    switch (error) {
+    case GYRE_ENOENT:
+    case GYRE_ENOTDIR:
+    case GYRE_ENAMETOOLONG: return 404;
+    case GYRE_EXDEV:
+    case GYRE_ELOOP:
+    case GYRE_EACCES:
+    case GYRE_EPERM: return 403;
+    case GYRE_EMFILE:
+    case GYRE_ENFILE:
+    case GYRE_ENOMEM: return 503;
+    default: return 500;
+    }
+}
+
+/* ---- sending ---- */
+
+static void on_piece_sent(gyre_http_request *request, int status, void *data)
+{
+    transfer *self = data;
+
+    if (status < 0 || is_late(self) || self->left == 0) {
+        gyre_http_respond_end(request);
+        end_transfer(self);
+        return;
+    }
+    read_next(self);
+}
+
+static void on_piece(gyre_fs_req *fs)
+{
+    transfer *self = fs->data;
+    const uint64_t len = fs->result > 0 ? (uint64_t)fs->result : 0;
+
+    /* 0 before the end: the file was cut. The response stays short, and the connection ends. */
+    if (len == 0 || is_late(self)) {
+        on_piece_sent(self->request, GYRE_EIO, self);
+        return;
+    }
+    self->offset += len;
+    self->left -= len;
+    if (gyrei_http_respond_lent(self->request, self->piece, len, on_piece_sent, self) != 0)
+        on_piece_sent(self->request, GYRE_EIO, self);
+}
+
+static void read_next(transfer *self)
+{
+    const size_t want = self->left < PIECE_BYTES ? (size_t)self->left : PIECE_BYTES;
+
+    if (gyre_fs_read(self->files->loop, &self->fs, self->fd, self->piece, want, self->offset,
+                     on_piece) != 0)
+        on_piece_sent(self->request, GYRE_ENOMEM, self);
+}
+
+static void send_file(transfer *self, int status, const gyre_http_header *headers,
+                      uint32_t header_count, uint64_t length)
+{
+    gyre_http_request *request = self->request;
+    const bool head = strcmp(gyre_http_method(request), "HEAD") == 0;
+
+    if (length > 0 && !head) {
+        self->piece = malloc(length < PIECE_BYTES ? (size_t)length : PIECE_BYTES);
+        if (self->piece == NULL) {
+            fail(self, 503);
+            return;
+        }
+    }
+    if (gyre_http_respond_start(request, status, headers, header_count, length) != 0 ||
+        length == 0 || head) {
+        gyre_http_respond_end(request);
+        end_transfer(self);
+        return;
+    }
+    self->left = length;
+    read_next(self);
+}
+
+/* ---- what of the file is sent ---- */
+
+static void respond_without_body(transfer *self, int status, const gyre_http_header *headers,
+                                 uint32_t header_count)
+{
+    if (status == 304)
+        (void)gyre_http_respond(self->request, status, headers, header_count, NULL, 0);
+    else
+        gyrei_http_respond_error(self->request, status, headers, header_count);
+    end_transfer(self);
+}
+
+static void respond_with_file(transfer *self)
+{
+    const struct gyre_fs_stat *stat = &self->fs.stat;
+    const int64_t modified_s = stat->modified_ns / (int64_t)GYRE_SECOND;
+    const char *range = gyre_http_header_of(self->request, "range");
+    char tag[TAG_BYTES];
+    char date[32];
+    char content_range[96];
+    uint64_t first = 0;
+    uint64_t count = stat->size;
+    bool use_range;
+    int status;
+    gyre_http_header headers[5] = {
+        {"ETag", tag}, {"Last-Modified", date}, {"Accept-Ranges", "bytes"}, {NULL, NULL}};
+
+    (void)snprintf(tag, sizeof(tag), "\"%llx-%llx-%llx\"", (unsigned long long)stat->inode,
+                   (unsigned long long)stat->size, (unsigned long long)stat->modified_ns);
+    gyrei_http_date_format(modified_s, date);
+    status = gyrei_http_match(self->request, tag, modified_s, &use_range);
+    if (status != 0) {
+        respond_without_body(self, status, headers, 2);
+        return;
+    }
+    headers[3] = (gyre_http_header){"Content-Type", gyrei_http_type(self->path)};
+    if (range == NULL || !use_range || strcmp(gyre_http_method(self->request), "GET") != 0) {
+        send_file(self, 200, headers, 4, count);
+        return;
+    }
+    switch (gyrei_http_range_parse(range, stat->size, &first, &count)) {
+    case GYREI_HTTP_RANGE_NONE: send_file(self, 200, headers, 4, stat->size); return;
+    case GYREI_HTTP_RANGE_UNSATISFIABLE:
+        (void)snprintf(content_range, sizeof(content_range), "bytes */%llu",
+                       (unsigned long long)stat->size);
+        headers[0] = (gyre_http_header){"Content-Range", content_range};
+        respond_without_body(self, 416, headers, 1);
+        return;
+    case GYREI_HTTP_RANGE_ONE: break;
+    }
+    (void)snprintf(content_range, sizeof(content_range), "bytes %llu-%llu/%llu",
+                   (unsigned long long)first, (unsigned long long)(first + count - 1),
+                   (unsigned long long)stat->size);
+    headers[4] = (gyre_http_header){"Content-Range", content_range};
+    self->offset = first;
+    send_file(self, 206, headers, 5, count);
+}
+
+/* ---- finding the file ---- */
+
+static bool ends_with_slash(const char *target)
+{
+    const size_t len = strcspn(target, "?#");
+
+    return len > 0 && target[len - 1] == '/';
+}
+
+/* A directory's page has relative links: its name must end with "/" (as the client sees it). */
+static void redirect(transfer *self)
+{
+    const char *target = gyre_http_target(self->request);
+    const size_t room = strlen(target) + 2;
+    char *location = malloc(room);
+    gyre_http_header header = {"Location", location};
+
+    if (location == NULL) {
+        fail(self, 503);
+        return;
+    }
+    /* "//host" would be another host's: one slash is enough. */
+    while (target[0] == '/' && target[1] == '/')
+        target++;
+    (void)snprintf(location, room, "%.*s/%s", (int)strcspn(target, "?#"), target,
+                   target + strcspn(target, "?#"));
+    gyrei_http_respond_error(self->request, 301, &header, 1);
+    free(location);
+    end_transfer(self);
+}
+
+static void open_path(transfer *self)
+{
+    if (gyre_fs_open(self->files->loop, &self->fs, self->files->directory, self->path,
+                     GYRE_FS_READ | GYRE_FS_NONBLOCK | GYRE_FS_BENEATH, 0, on_open) != 0)
+        fail(self, 503);
+}
+
+static void on_directory_closed(gyre_fs_req *fs)
+{
+    open_path(fs->data);
+}
+
+static void try_index(transfer *self)
+{
+    const size_t len = strlen(self->path);
+    const int fd = self->fd;
+
+    if (self->index_tried) {
+        fail(self, 404);
+        return;
+    }
+    if (!ends_with_slash(gyre_http_target(self->request))) {
+        redirect(self);
+        return;
+    }
+    self->index_tried = true;
+    if (len + strlen(self->files->index) + 2 > sizeof(self->path)) {
+        fail(self, 404);
+        return;
+    }
+    (void)snprintf(self->path + len, sizeof(self->path) - len, "/%s", self->files->index);
+    self->fd = -1;
+    if (gyre_fs_close(self->files->loop, &self->fs, fd, on_directory_closed) != 0) {
+        close(fd);
+        fail(self, 503);
+    }
+}
+
+static void on_stat(gyre_fs_req *fs)
+{
+    transfer *self = fs->data;
+
+    if (is_late(self) || fs->result < 0)
+        fail(self, status_of(fs->result));
+    else if (fs->stat.type == GYRE_FS_DIRECTORY)
+        try_index(self);
+    else if (fs->stat.type != GYRE_FS_FILE)
+        fail(self, 403); /* a device or a fifo is no document */
+    else if (!self->index_tried && ends_with_slash(gyre_http_target(self->request)))
+        fail(self, 404);
+    else
+        respond_with_file(self);
+}
+
+static void on_open(gyre_fs_req *fs)
+{
+    transfer *self = fs->data;
+
+    if (fs->result < 0) {
+        fail(self, status_of(fs->result));
+        return;
+    }
+    self->fd = (int)fs->result;
+    if (gyre_fs_stat_fd(self->files->loop, fs, self->fd, on_stat) != 0)
+        fail(self, 503);
+}
+
+void gyre_http_files_serve(gyre_http_files *files, gyre_http_request *request)
+{
+    static const gyre_http_header allow = {"Allow", "GET, HEAD"};
+    const char *method = gyre_http_method(request);
+    transfer *self;
+
+    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
+        gyrei_http_respond_error(request, 405, &allow, 1);
+        return;
+    }
+    self = malloc(sizeof(*self));
+    if (self == NULL) {
+        gyrei_http_respond_error(request, 503, NULL, 0);
+        return;
+    }
+    if (gyrei_http_path(gyre_http_target(request), self->path, sizeof(self->path)) != 0) {
+        free(self);
+        gyrei_http_respond_error(request, 400, NULL, 0);
+        return;
+    }
+    self->files = files;
+    self->request = request;
+    self->fd = -1;
+    self->offset = 0;
+    self->left = 0;
+    self->index_tried = false;
+    self->piece = NULL;
+    self->fs.data = self;
+    files->transfers++;
+    open_path(self);
+}
+
+/* ---- the directory ---- */
+
+int gyre_http_files_init(gyre_loop *loop, gyre_http_files **out, const char *path,
+                         const char *index)
+{
+    const gyrei_env *env = gyrei_loop_env(loop);
+    const struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC};
+    gyre_http_files *files = calloc(1, sizeof(*files));
+    int error = GYRE_ENOMEM;
+
+    if (files == NULL)
+        return GYRE_ENOMEM;
+    files->loop = loop;
+    files->index = strdup(index != NULL ? index : "index.html");
+    if (files->index != NULL)
+        error = env->sys->openat2(env, GYRE_FS_CWD, path, &how);
+    if (error < 0) {
+        free(files->index);
+        free(files);
+        return error;
+    }
+    files->directory = error;
+    *out = files;
+    return 0;
+}
+
+void gyre_http_files_close(gyre_http_files *files)
+{
+    files->closed = true;
+    release_files(files);
+}
