@@ -7,8 +7,8 @@
  * and thrown away for a while, because a close with unread bytes would send RST and could destroy
  * the response on its way (RFC 9112, section 9.6). Idle connections hold no memory but this struct.
  *
- * One timer watches over all of it; a deadline that moves away only stores its moment, and the timer
- * is moved when it fires too early.
+ * One timer watches over all of it; a deadline that moves away only stores its moment, and the
+ * timer is moved when it fires too early.
  */
 #include "http/http.h"
 
@@ -235,6 +235,7 @@ static bool keep_input(gyrei_http_conn *conn, const char *base, size_t len)
         conn->input = input;
         conn->input_room = room;
     }
+    GYRE_ASSERT(conn->input != NULL); /* its room is not empty */
     memcpy(conn->input + conn->input_len, base, len);
     conn->input_len += len;
     return true;
@@ -274,10 +275,10 @@ static void wait_for_more(gyrei_http_conn *conn)
     }
     if (conn->state == GYREI_HTTP_IDLE)
         conn->state = GYREI_HTTP_READING;
-    if (conn->in_head && !conn->head_timed) {
+    if (conn->part == GYREI_HTTP_HEAD && !conn->head_timed) {
         conn->head_timed = true;
         set_deadline(conn, options->head_ns);
-    } else if (!conn->in_head && !conn->body_timed) {
+    } else if (conn->part != GYREI_HTTP_HEAD && !conn->body_timed) {
         conn->body_timed = true;
         set_deadline(conn, options->body_ns);
     }

@@ -6,7 +6,7 @@
  *   parse.c     llhttp and what RFC 9112 asks beyond it
  *   respond.c   responses, and the accessors of requests
  *   files.c     files of a directory; range.c and match.c decide what of them is sent
- *   text.c      dates, reasons, types
+ *   text.c      reasons, types; date.c: dates
  *
  * A connection's states:
  *   IDLE --byte--> READING --whole request--> RESPONDING --response over--> IDLE, or
@@ -28,6 +28,14 @@ typedef enum gyrei_http_state {
     GYREI_HTTP_LINGERING,
     GYREI_HTTP_CLOSED
 } gyrei_http_state;
+
+/* What of a request is being read. */
+typedef enum gyrei_http_part {
+    GYREI_HTTP_HEAD = 0,
+    GYREI_HTTP_BODY,
+    GYREI_HTTP_TRAILER, /* fields behind a chunked body */
+    GYREI_HTTP_ALL
+} gyrei_http_part;
 
 typedef struct gyrei_http_conn gyrei_http_conn;
 
@@ -77,10 +85,10 @@ struct gyrei_http_conn {
     uint32_t head_room;
     uint32_t target_len;
     uint32_t header_count;
-    uint32_t wire_bytes; /* of the head, as they came */
-    uint32_t line_bytes; /* of its line under way; for the rules about line ends */
-    char last;           /* byte before; for the same */
-    bool in_head;
+    uint32_t wire_bytes; /* of head or trailer, as they came; of all extensions of chunks */
+    gyrei_http_part part;
+    char last;       /* byte before, for the rules about line ends */
+    bool may_fold;   /* a line has ended: one that begins with a blank would continue it */
     bool empty_name; /* the name under way has no byte yet */
     char *body;
     size_t body_len;
@@ -193,7 +201,7 @@ int gyrei_http_match(const gyre_http_request *request, const char *etag, int64_t
  */
 int gyrei_http_path(const char *target, char *path, size_t path_max);
 
-/* ---- text.c ---- */
+/* ---- text.c, date.c ---- */
 
 const char *gyrei_http_reason(int status);
 /* The type of a file by its name's end. */

@@ -95,26 +95,24 @@ static int on_field(llhttp_t *parser, const char *at, size_t len)
 {
     gyrei_http_conn *conn = conn_of(parser);
 
-    /* Fields behind a chunked body are read and thrown away. */
-    if (!conn->in_head)
-        return 0;
     for (size_t i = 0; i < len; i++) {
         if (at[i] == ' ' || at[i] == '\t')
             return refuse(conn, 400); /* a blank before the colon (RFC 9112, section 5.1) */
     }
     conn->empty_name = conn->empty_name && len == 0;
-    return add_bytes(conn, at, len);
+    /* Fields behind a chunked body are read and thrown away. */
+    return conn->part == GYREI_HTTP_TRAILER ? 0 : add_bytes(conn, at, len);
 }
 
 static int on_field_complete(llhttp_t *parser)
 {
     gyrei_http_conn *conn = conn_of(parser);
 
-    if (!conn->in_head)
-        return 0;
     if (conn->empty_name)
         return refuse(conn, 400);
     conn->empty_name = true;
+    if (conn->part == GYREI_HTTP_TRAILER)
+        return 0;
     if (++conn->header_count > conn->server->options.headers_max)
         return refuse(conn, 431);
     return end_text(conn);
@@ -124,18 +122,16 @@ static int on_value(llhttp_t *parser, const char *at, size_t len)
 {
     gyrei_http_conn *conn = conn_of(parser);
 
-    if (!conn->in_head)
-        return 0;
     if (memchr(at, '\0', len) != NULL)
         return refuse(conn, 400);
-    return add_bytes(conn, at, len);
+    return conn->part == GYREI_HTTP_TRAILER ? 0 : add_bytes(conn, at, len);
 }
 
 static int on_value_complete(llhttp_t *parser)
 {
     gyrei_http_conn *conn = conn_of(parser);
 
-    if (!conn->in_head)
+    if (conn->part == GYREI_HTTP_TRAILER)
         return 0;
     while (conn->head_len > 0 &&
            (conn->head[conn->head_len - 1] == ' ' || conn->head[conn->head_len - 1] == '\t'))
@@ -237,7 +233,7 @@ static int on_headers_complete(llhttp_t *parser)
 {
     gyrei_http_conn *conn = conn_of(parser);
 
-    conn->in_head = false;
+    conn->part = GYREI_HTTP_BODY;
     if (parser->http_major != 1 || parser->http_minor > 1)
         return refuse(conn, 505);
     if (check_host(conn) != 0 || check_target(conn) != 0 || check_framing(conn) != 0 ||
@@ -246,6 +242,31 @@ static int on_headers_complete(llhttp_t *parser)
     /* We upgrade to nothing: the request is one like any other (RFC 9110, section 7.8). */
     parser->upgrade = 0;
     return HPE_PAUSED;
+}
+
+/* The size of a chunk is known: the body's limit need not wait for its bytes. */
+static int on_chunk_header(llhttp_t *parser)
+{
+    gyrei_http_conn *conn = conn_of(parser);
+
+    if (parser->content_length > conn->server->options.body_bytes_max - conn->body_len)
+        return refuse(conn, 413);
+    if (parser->content_length > 0)
+        return 0;
+    conn->part = GYREI_HTTP_TRAILER;
+    conn->last = '\n';
+    conn->may_fold = true;
+    return HPE_PAUSED;
+}
+
+/* Extensions mean nothing to us, and cost nothing but the time to read them. */
+static int on_chunk_extension(llhttp_t *parser, const char *at, size_t len)
+{
+    gyrei_http_conn *conn = conn_of(parser);
+
+    (void)at;
+    conn->wire_bytes += (uint32_t)len;
+    return conn->wire_bytes > conn->server->options.head_bytes_max ? refuse(conn, 400) : 0;
 }
 
 static int on_body(llhttp_t *parser, const char *at, size_t len)
@@ -276,6 +297,7 @@ static int on_message_complete(llhttp_t *parser)
 {
     gyrei_http_conn *conn = conn_of(parser);
 
+    conn->part = GYREI_HTTP_ALL;
     conn->keep_alive = llhttp_should_keep_alive(parser) != 0;
     return HPE_PAUSED;
 }
@@ -288,13 +310,16 @@ static const llhttp_settings_t settings = {
     .on_header_value = on_value,
     .on_header_value_complete = on_value_complete,
     .on_headers_complete = on_headers_complete,
+    .on_chunk_header = on_chunk_header,
+    .on_chunk_extension_name = on_chunk_extension,
+    .on_chunk_extension_value = on_chunk_extension,
     .on_body = on_body,
     .on_message_complete = on_message_complete,
 };
 
 /* ---- line ends ---- */
 
-/* A LF without its CR, a CR without its LF, a folded line: none may stand in a head. */
+/* A LF without its CR, a CR without its LF, a folded line: none may stand in head or trailer. */
 static int check_lines(gyrei_http_conn *conn, const char *base, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
@@ -302,10 +327,9 @@ static int check_lines(gyrei_http_conn *conn, const char *base, size_t len)
 
         if ((byte == '\n') != (conn->last == '\r'))
             return refuse(conn, 400);
-        if (conn->last == '\n' && conn->line_bytes > 0 && (byte == ' ' || byte == '\t'))
+        if (conn->last == '\n' && conn->may_fold && (byte == ' ' || byte == '\t'))
             return refuse(conn, 400);
-        if (byte == '\n')
-            conn->line_bytes = 1; /* a line has ended: from now on the next may be folded */
+        conn->may_fold = conn->may_fold || byte == '\n';
         conn->last = byte;
     }
     conn->wire_bytes += (uint32_t)len;
@@ -335,9 +359,9 @@ void gyrei_http_parse_begin(gyrei_http_conn *conn)
     conn->target_len = 0;
     conn->header_count = 0;
     conn->wire_bytes = 0;
-    conn->line_bytes = 0;
+    conn->may_fold = false;
     conn->last = '\0';
-    conn->in_head = true;
+    conn->part = GYREI_HTTP_HEAD;
     conn->empty_name = true;
     conn->keep_alive = false;
     conn->body_len = 0;
@@ -366,14 +390,14 @@ gyrei_http_parsed gyrei_http_parse(gyrei_http_conn *conn, const char *base, size
 {
     size_t at = 0;
 
-    while (at < len || conn->in_head == false) {
-        const bool head = conn->in_head;
+    while (at < len || conn->part != GYREI_HTTP_HEAD) {
+        const bool lines = conn->part != GYREI_HTTP_BODY;
         const llhttp_errno_t error = llhttp_execute(&conn->parser, base + at, len - at);
         const size_t taken = error == HPE_OK
                                  ? len - at
                                  : (size_t)(llhttp_get_error_pos(&conn->parser) - (base + at));
 
-        if (head && (error == HPE_OK || error == HPE_PAUSED) &&
+        if (lines && (error == HPE_OK || error == HPE_PAUSED) &&
             check_lines(conn, base + at, taken) != 0)
             return bad(conn, HPE_USER);
         at += taken;
@@ -383,9 +407,9 @@ gyrei_http_parsed gyrei_http_parse(gyrei_http_conn *conn, const char *base, size
         if (error != HPE_PAUSED)
             return bad(conn, error);
         llhttp_resume(&conn->parser);
-        /* Paused at the end of the head: on to the body. Paused otherwise: it is whole. */
-        if (!head)
+        if (conn->part == GYREI_HTTP_ALL)
             return GYREI_HTTP_WHOLE;
+        conn->wire_bytes = 0;
     }
     return GYREI_HTTP_MORE;
 }
