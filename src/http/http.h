@@ -87,9 +87,11 @@ struct gyrei_http_conn {
     uint32_t header_count;
     uint32_t wire_bytes; /* of head or trailer, as they came; of all extensions of chunks */
     gyrei_http_part part;
-    char last;       /* byte before, for the rules about line ends */
-    bool may_fold;   /* a line has ended: one that begins with a blank would continue it */
-    bool empty_name; /* the name under way has no byte yet */
+    uint8_t blanks;   /* of the request line under way */
+    uint8_t protocol; /* bytes of it that were as they must be */
+    char last;        /* byte before, for the rules about line ends */
+    bool may_fold;    /* a line has ended: one that begins with a blank would continue it */
+    bool empty_name;  /* the name under way has no byte yet */
     char *body;
     size_t body_len;
     size_t body_room;

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { ROOM_FIRST = 1024, BODY_ROOM_FIRST = 4096, ZEROS = 2 };
+enum { ROOM_FIRST = 1024, BODY_ROOM_FIRST = 4096, ZEROS = 2, PROTOCOL_BYTES = 5 };
 
 static gyrei_http_conn *conn_of(llhttp_t *parser)
 {
@@ -80,6 +80,10 @@ static int on_url(llhttp_t *parser, const char *at, size_t len)
 
     if (conn->head_len + len > conn->server->options.target_bytes_max)
         return refuse(conn, 414);
+    for (size_t i = 0; i < len; i++) {
+        if ((unsigned char)at[i] <= ' ' || at[i] == 0x7f)
+            return refuse(conn, 400); /* llhttp takes a tab and a form feed */
+    }
     return add_bytes(conn, at, len);
 }
 
@@ -141,12 +145,21 @@ static int on_value_complete(llhttp_t *parser)
 
 /* ---- the head as a whole ---- */
 
+#define HOST_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%!$&'()*+,;="
+
+/* uri-host [ ":" port ] (RFC 9110, section 7.2), without looking into an address in brackets. */
 static bool host_is_valid(const char *host)
 {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                  "-._~%!$&'()*+,;=:[]";
-
-    return host[strspn(host, allowed)] == '\0';
+    if (host[0] == '[') {
+        host += 1 + strspn(host + 1, HOST_BYTES ":");
+        if (*host++ != ']')
+            return false;
+    } else {
+        host += strspn(host, HOST_BYTES);
+    }
+    if (*host == ':')
+        host += 1 + strspn(host + 1, "0123456789");
+    return *host == '\0';
 }
 
 /* One Host field, also with HTTP/1.0 no second one (RFC 9112, section 3.2). */
@@ -179,6 +192,8 @@ static int check_target(gyrei_http_conn *conn)
         path = target + 8;
     else
         return refuse(conn, 400);
+    if (strcspn(path, "/?#") == 0)
+        return refuse(conn, 400); /* a URI of http has a host (RFC 9110, section 4.2.1) */
     if (path[strcspn(path, "/?#")] != '/') {
         /* No path means "/"; it fits, because the scheme goes. */
         target[0] = '/';
@@ -317,7 +332,24 @@ static const llhttp_settings_t settings = {
     .on_message_complete = on_message_complete,
 };
 
-/* ---- line ends ---- */
+/* ---- lines ---- */
+
+/*
+ * Of a request line: two blanks in all, and HTTP behind the second. llhttp takes more blanks, and the
+ * protocols of other servers; whoever counts words another way sees another target.
+ */
+static int check_request_line(gyrei_http_conn *conn, const char *base, size_t len)
+{
+    static const char protocol[PROTOCOL_BYTES + 1] = "HTTP/";
+
+    for (size_t i = 0; i < len && conn->protocol < PROTOCOL_BYTES; i++) {
+        if (base[i] == ' ' && ++conn->blanks > 2)
+            return refuse(conn, 400);
+        if (base[i] != ' ' && conn->blanks == 2 && base[i] != protocol[conn->protocol++])
+            return refuse(conn, 400);
+    }
+    return 0;
+}
 
 /* A LF without its CR, a CR without its LF, a folded line: none may stand in head or trailer. */
 static int check_lines(gyrei_http_conn *conn, const char *base, size_t len)
@@ -332,6 +364,8 @@ static int check_lines(gyrei_http_conn *conn, const char *base, size_t len)
         conn->may_fold = conn->may_fold || byte == '\n';
         conn->last = byte;
     }
+    if (conn->protocol < PROTOCOL_BYTES && check_request_line(conn, base, len) != 0)
+        return HPE_USER;
     conn->wire_bytes += (uint32_t)len;
     if (conn->wire_bytes > conn->server->options.head_bytes_max)
         return refuse(conn, conn->target_len == 0 ? 414 : 431);
@@ -360,6 +394,8 @@ void gyrei_http_parse_begin(gyrei_http_conn *conn)
     conn->header_count = 0;
     conn->wire_bytes = 0;
     conn->may_fold = false;
+    conn->blanks = 0;
+    conn->protocol = 0;
     conn->last = '\0';
     conn->part = GYREI_HTTP_HEAD;
     conn->empty_name = true;
@@ -367,10 +403,11 @@ void gyrei_http_parse_begin(gyrei_http_conn *conn)
     conn->body_len = 0;
 }
 
-/* The status for what llhttp itself refuses. */
-static int status_of(llhttp_errno_t error)
+/* The status for what llhttp itself refuses. It knows methods of other protocols, we do not. */
+static int status_of(const gyrei_http_conn *conn, llhttp_errno_t error)
 {
     switch (error) {
+    case HPE_INVALID_CONSTANT: return conn->parser.method > HTTP_SOURCE ? 501 : 400;
     case HPE_INVALID_VERSION:
     case HPE_PAUSED_H2_UPGRADE: return 505;
     case HPE_INVALID_METHOD: return 501;
@@ -380,7 +417,7 @@ static int status_of(llhttp_errno_t error)
 
 static gyrei_http_parsed bad(gyrei_http_conn *conn, llhttp_errno_t error)
 {
-    (void)refuse(conn, status_of(error));
+    (void)refuse(conn, status_of(conn, error));
     conn->keep_alive = false;
     return GYREI_HTTP_BAD;
 }
