@@ -1,6 +1,6 @@
 /*
- * An access log that never blocks the loop: lines are gathered and written when the loop is about to
- * wait; when the reader is slow they wait, and beyond a bound they are dropped and counted.
+ * An access log that never blocks the loop: lines are gathered and written when the loop is about
+ * to wait; when the reader is slow they wait, and beyond a bound they are dropped and counted.
  */
 #ifndef GYRE_CMD_LOG_H
 #define GYRE_CMD_LOG_H

@@ -40,7 +40,7 @@ enum gyre_fs_open_flags {
     GYRE_FS_TRUNCATE = 16,
     GYRE_FS_APPEND = 32,
     GYRE_FS_DIRECTORY_ONLY = 64, /* GYRE_ENOTDIR for anything else */
-    GYRE_FS_NONBLOCK = 256, /* do not wait for the other end of a fifo */
+    GYRE_FS_NONBLOCK = 256,      /* do not wait for the other end of a fifo */
     GYRE_FS_BENEATH =
         128 /* GYRE_EXDEV for a path that leaves the directory, by "..", "/" or a link (openat2) */
 };

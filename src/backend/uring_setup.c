@@ -3,9 +3,9 @@
  *
  * Features are asked for and never concluded from a version: set-up flags by trying, opcodes by
  * IORING_REGISTER_PROBE, the ring of buffers by registering it (uring_pool.c), multishot requests
- * by their first use (uring_ops.c). There is no second ring to try things on: when a ring is closed,
- * Linux interrupts the thread that used it some time later, in whatever it does. The ring is
- * made disabled: the thread that enables it is the only one that may submit (SINGLE_ISSUER), and
+ * by their first use (uring_ops.c). There is no second ring to try things on: when a ring is
+ * closed, Linux interrupts the thread that used it some time later, in whatever it does. The ring
+ * is made disabled: the thread that enables it is the only one that may submit (SINGLE_ISSUER), and
  * which one that will be shows at the loop's first turn.
  */
 #include "backend/uring.h"

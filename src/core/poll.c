@@ -154,7 +154,11 @@ static void poll_finish(gyre_loop *loop, gyre_handle *handle)
 }
 
 static const gyrei_handle_class poll_class = {
-    .kind = GYRE_HANDLE_POLL, .close = poll_close, .finish = poll_finish};
+    .kind = GYRE_HANDLE_POLL,
+    .bytes = sizeof(gyre_poll),
+    .close = poll_close,
+    .finish = poll_finish,
+};
 
 /* Files and directories are always ready: no kernel watches them (epoll_ctl(2), EPERM). */
 static int check_kind(const gyre_loop *loop, int fd)

@@ -15,7 +15,8 @@ enum { READ_MAX = 1 << 30 };
 
 _Static_assert(sizeof(struct open_how) <= sizeof(((gyre_fs_req *)0)->how), "open_how fits");
 _Static_assert(sizeof(struct statx) <= sizeof(((gyre_fs_req *)0)->raw), "statx fits");
-_Static_assert(GYRE_FS_CWD == AT_FDCWD, "the kernel's number");
+_Static_assert(GYRE_FS_CWD == AT_FDCWD, /* NOLINT(misc-redundant-expression) */
+               "the kernel's number");
 
 static gyre_fs_type type_of(uint32_t mode)
 {
@@ -111,7 +112,8 @@ static int64_t open_flags(uint32_t flags)
         {GYRE_FS_EXCLUSIVE, O_EXCL},
         {GYRE_FS_TRUNCATE, O_TRUNC},
         {GYRE_FS_APPEND, O_APPEND},
-        {GYRE_FS_DIRECTORY_ONLY, O_DIRECTORY}, {GYRE_FS_NONBLOCK, O_NONBLOCK},
+        {GYRE_FS_DIRECTORY_ONLY, O_DIRECTORY},
+        {GYRE_FS_NONBLOCK, O_NONBLOCK},
     };
     const uint32_t access = flags & (GYRE_FS_READ | GYRE_FS_WRITE);
     uint32_t kernel = O_CLOEXEC | O_NOCTTY;

@@ -1,5 +1,6 @@
 /*
- * Files of a directory: open, stat, read and send by turns, one request at a time for each transfer.
+ * Files of a directory: open, stat, read and send by turns, one request at a time for each
+ * transfer.
  *
  *   open --> stat --+--> directory: its index page, or a redirect to the name with "/"
  *                   +--> file: conditions, range --> read a piece --> send it --> ... --> close

@@ -1,6 +1,6 @@
 /*
- * The Range header: one range of bytes is honoured; several, or a unit that we do not know, mean the
- * whole, which RFC 9110 (section 14.2) lets a server answer with.
+ * The Range header: one range of bytes is honoured; several, or a unit that we do not know, mean
+ * the whole, which RFC 9110 (section 14.2) lets a server answer with.
  */
 #include "http/http.h"
 

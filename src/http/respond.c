@@ -1,9 +1,9 @@
 /*
  * Responses: a head, a body at once or in pieces; and what a handler may ask of its request.
  *
- * A response is framed by Content-Length or in chunks, never by the end of the connection alone. One
- * that turns out shorter than its head said ends with the connection, so that no client takes a part
- * for the whole.
+ * A response is framed by Content-Length or in chunks, never by the end of the connection alone.
+ * One that turns out shorter than its head said ends with the connection, so that no client takes a
+ * part for the whole.
  */
 #include "http/http.h"
 

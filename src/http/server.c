@@ -161,7 +161,7 @@ int gyre_http_server_listen(gyre_http_server *server, const gyre_address *addres
 int gyre_http_server_listen_fd(gyre_http_server *server, int fd)
 {
     gyrei_http_listener *listener;
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(address);
     bool local;
     int error;

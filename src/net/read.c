@@ -43,9 +43,11 @@ static void call_back(gyre_stream *stream, int64_t nread, char *base, bool from_
     const char *outer_base = loop->reading_base;
     const bool outer_stash = loop->reading_stash;
     gyre_stream *outer = loop->reading;
-    gyre_buf buf = {.base = base, .len = nread > 0 ? (size_t)nread : 0};
+    gyre_buf buf;
     gyrei_frame frame;
 
+    buf.base = base;
+    buf.len = nread > 0 ? (size_t)nread : 0;
     loop->reading = stream;
     loop->reading_base = base;
     loop->reading_stash = from_stash;

@@ -11,9 +11,17 @@ static void stream_close(gyre_loop *loop, gyre_handle *handle);
 static void stream_finish(gyre_loop *loop, gyre_handle *handle);
 
 static const gyrei_handle_class tcp_class = {
-    .kind = GYRE_HANDLE_TCP, .close = stream_close, .finish = stream_finish};
+    .kind = GYRE_HANDLE_TCP,
+    .bytes = sizeof(gyre_tcp),
+    .close = stream_close,
+    .finish = stream_finish,
+};
 static const gyrei_handle_class pipe_class = {
-    .kind = GYRE_HANDLE_PIPE, .close = stream_close, .finish = stream_finish};
+    .kind = GYRE_HANDLE_PIPE,
+    .bytes = sizeof(gyre_pipe),
+    .close = stream_close,
+    .finish = stream_finish,
+};
 
 static gyre_stream *stream_of(gyre_handle *handle)
 {

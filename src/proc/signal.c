@@ -235,7 +235,11 @@ static void signal_close(gyre_loop *loop, gyre_handle *handle)
     gyre_signal_stop(GYRE_CONTAINER_OF(handle, gyre_signal, handle));
 }
 
-static const gyrei_handle_class signal_class = {.kind = GYRE_HANDLE_SIGNAL, .close = signal_close};
+static const gyrei_handle_class signal_class = {
+    .kind = GYRE_HANDLE_SIGNAL,
+    .bytes = sizeof(gyre_signal),
+    .close = signal_close,
+};
 
 int gyre_signal_init(gyre_loop *loop, gyre_signal *watcher)
 {

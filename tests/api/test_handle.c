@@ -170,30 +170,78 @@ static void the_memory_may_be_used_anew_in_the_callback(void **state)
 }
 
 #ifdef GYRE_DEBUG
-static const char closed_handle[] = "poisoned";
+#define CLOSED "poisoned"
 #else
-static const char closed_handle[] = "plain";
+#define CLOSED "plain"
 #endif
 
-static void look_for_poison(gyre_handle *handle)
+/* The last byte of a handle of so many bytes, which is private whatever its kind. */
+static void look_for_poison(const gyre_handle *handle, size_t bytes)
 {
-    const gyre_timer *timer = GYRE_CONTAINER_OF(handle, gyre_timer, handle);
+    const unsigned char *last = (const unsigned char *)handle + bytes - 1;
 
     assert_string_equal(handle->data, "mine");
-    journal(timer->cb == journal_timer ? "plain" : "poisoned");
+    assert_string_equal(gyre_handle_name(handle), "name");
+    journal(*last == 0xDB ? "poisoned" : "plain");
+}
+
+static void timer_closed(gyre_handle *handle)
+{
+    look_for_poison(handle, sizeof(gyre_timer));
+}
+
+static void hook_closed(gyre_handle *handle)
+{
+    look_for_poison(handle, offsetof(gyre_hook, phase) + 1);
+}
+
+static void async_closed(gyre_handle *handle)
+{
+    look_for_poison(handle, sizeof(gyre_async));
+}
+
+static void poll_closed(gyre_handle *handle)
+{
+    look_for_poison(handle, sizeof(gyre_poll));
+}
+
+static void signal_closed(gyre_handle *handle)
+{
+    look_for_poison(handle, sizeof(gyre_signal));
+}
+
+static void tcp_closed(gyre_handle *handle)
+{
+    look_for_poison(handle, offsetof(gyre_stream, queued_bytes) + 1);
 }
 
 static void a_closed_handle_is_poisoned_in_debug_builds(void **state)
 {
-    gyre_timer *timer = timer_new("t");
+    gyre_signal *watcher = lasting(sizeof(*watcher));
+    int peer;
+    const struct {
+        gyre_handle *handle;
+        gyre_close_cb closed;
+    } handles[] = {
+        {&timer_new("name")->handle, timer_closed},
+        {&hook_new("name", GYRE_HOOK_IDLE)->handle, hook_closed},
+        {&async_new("name", journal_async)->handle, async_closed},
+        {&poll_new("name", &peer)->handle, poll_closed},
+        {&tcp_new("name", &peer)->handle, tcp_closed},
+        {&pipe_new("name", &peer)->handle, tcp_closed},
+        {&watcher->handle, signal_closed},
+    };
     char mine[] = "mine";
 
     (void)state;
-    timer->data = mine;
-    gyre_timer_start(timer, 0, 0, journal_timer);
-    gyre_close(&timer->handle, look_for_poison);
+    assert_int_equal(gyre_signal_init(loop, watcher), 0);
+    gyre_handle_set_name(&watcher->handle, "name");
+    for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++) {
+        handles[i].handle->data = mine;
+        gyre_close(handles[i].handle, handles[i].closed);
+    }
     assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
-    assert_journal(closed_handle);
+    assert_journal(CLOSED " " CLOSED " " CLOSED " " CLOSED " " CLOSED " " CLOSED " " CLOSED);
 }
 
 /* ---- misuse ---- */
