@@ -100,6 +100,7 @@ static int status_of(int64_t error)
     case GYRE_EXDEV:
     case GYRE_ELOOP:
     case GYRE_EACCES:
+    case GYRE_ENXIO: /* a socket: no document either */
     case GYRE_EPERM: return 403;
     case GYRE_EMFILE:
     case GYRE_ENFILE:
@@ -237,23 +238,50 @@ static bool ends_with_slash(const char *target)
     return len > 0 && target[len - 1] == '/';
 }
 
-/* A directory's page has relative links: its name must end with "/" (as the client sees it). */
+/* Writes a path so that it is one in a URI, whatever its bytes are. Returns its end. */
+static char *encode_path(const char *path, char *to)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "-._~!$&'()*+,;=:@/";
+    static const char digits[] = "0123456789ABCDEF";
+
+    for (; *path != '\0'; path++) {
+        const unsigned char byte = (unsigned char)*path;
+
+        if (strchr(plain, byte) != NULL) {
+            *to++ = (char)byte;
+        } else {
+            *to++ = '%';
+            *to++ = digits[byte >> 4];
+            *to++ = digits[byte & 15];
+        }
+    }
+    return to;
+}
+
+/*
+ * A directory's page has relative links: its name must end with "/" (as the client sees it). The
+ * place is written anew from what the target meant: browsers take a target that begins with "//" or
+ * "/\" for another host's.
+ */
 static void redirect(transfer *self)
 {
     const char *target = gyre_http_target(self->request);
-    const size_t room = strlen(target) + 2;
-    char *location = malloc(room);
+    const char *query = target + strcspn(target, "?#");
+    const char *path = strcmp(self->path, ".") == 0 ? "" : self->path;
+    char *location = malloc(3 * strlen(path) + strlen(query) + 3);
     gyre_http_header header = {"Location", location};
+    char *end;
 
     if (location == NULL) {
         fail(self, 503);
         return;
     }
-    /* "//host" would be another host's: one slash is enough. */
-    while (target[0] == '/' && target[1] == '/')
-        target++;
-    (void)snprintf(location, room, "%.*s/%s", (int)strcspn(target, "?#"), target,
-                   target + strcspn(target, "?#"));
+    location[0] = '/';
+    end = encode_path(path, location + 1);
+    if (end[-1] != '/')
+        *end++ = '/';
+    memcpy(end, query, strlen(query) + 1);
     gyrei_http_respond_error(self->request, 301, &header, 1);
     free(location);
     end_transfer(self);
