@@ -335,8 +335,8 @@ static const llhttp_settings_t settings = {
 /* ---- lines ---- */
 
 /*
- * Of a request line: two blanks in all, and HTTP behind the second. llhttp takes more blanks, and the
- * protocols of other servers; whoever counts words another way sees another target.
+ * Of a request line: two blanks in all, and HTTP behind the second. llhttp takes more blanks, and
+ * the protocols of other servers; whoever counts words another way sees another target.
  */
 static int check_request_line(gyrei_http_conn *conn, const char *base, size_t len)
 {
