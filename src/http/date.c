@@ -51,11 +51,15 @@ static size_t month(const char *text, int *value)
     return 0;
 }
 
-static size_t word(const char *text)
+/* A day's name, short or long. Which day it was is not worth an opinion. */
+static size_t day(const char *text)
 {
     size_t letters = 0;
+    int known = 0;
 
-    while (isalpha((unsigned char)text[letters]))
+    for (int i = 0; i < 7; i++)
+        known += strncmp(text, days[i], 3) == 0;
+    while (known > 0 && isalpha((unsigned char)text[letters]))
         letters++;
     return letters;
 }
@@ -73,7 +77,7 @@ static size_t short_year(const char *text, int *value)
 static size_t field(char letter, const char *text, struct tm *parts)
 {
     switch (letter) {
-    case 'w': return word(text);
+    case 'w': return day(text);
     case 'd': return number(text, 2, &parts->tm_mday);
     case 'e': /* asctime: a blank instead of the first digit */
         return text[0] == ' ' && number(text + 1, 1, &parts->tm_mday) == 1
@@ -118,6 +122,15 @@ static int64_t seconds_of(const struct tm *parts)
     return (era * 146097 + day_of_era - 719468) * 86400 + minutes * 60 + parts->tm_sec;
 }
 
+static int days_of(const struct tm *parts)
+{
+    static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    const int year = parts->tm_year;
+    const bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+
+    return lengths[parts->tm_mon] + (leap && parts->tm_mon == 1);
+}
+
 bool gyrei_http_date_parse(const char *text, int64_t *seconds)
 {
     struct tm parts = {.tm_mday = 0};
@@ -127,8 +140,8 @@ bool gyrei_http_date_parse(const char *text, int64_t *seconds)
         !has_form(text, "%w, %d-%b-%y %H:%M:%S GMT", &parts) &&
         !has_form(text, "%w %b %e %H:%M:%S %Y", &parts))
         return false;
-    if (parts.tm_mday < 1 || parts.tm_mday > 31 || parts.tm_year < 1 || parts.tm_hour > 23 ||
-        parts.tm_min > 59 || parts.tm_sec > 60)
+    if (parts.tm_mday < 1 || parts.tm_mday > days_of(&parts) || parts.tm_year < 1 ||
+        parts.tm_hour > 23 || parts.tm_min > 59 || parts.tm_sec > 60)
         return false;
     *seconds = seconds_of(&parts);
     return true;

@@ -72,6 +72,77 @@ const char *gyrei_http_field(const gyrei_http_conn *conn, const char *name, uint
     return NULL;
 }
 
+/* Whether two fields may have one name: two names of one length that begin alike, say. */
+static bool names_may_repeat(const gyrei_http_conn *conn)
+{
+    const char *at = conn->head + conn->target_len + 1;
+    uint64_t seen = 0;
+
+    for (uint32_t i = 0; i < conn->header_count; i++) {
+        const size_t len = strlen(at);
+        const uint64_t bit = UINT64_C(1) << ((len * 5 + ((unsigned char)at[0] | 0x20)) % 64);
+
+        if ((seen & bit) != 0)
+            return true;
+        seen |= bit;
+        at += len + 1;
+        at += strlen(at) + 1;
+    }
+    return false;
+}
+
+/* The value of the first field of `name`, and ", " and the value of each other. Returns its end. */
+static char *join_values(const gyrei_http_conn *conn, const char *name, char *to)
+{
+    const char *value;
+
+    for (uint32_t i = 0; (value = gyrei_http_field(conn, name, i)) != NULL; i++) {
+        if (i > 0) {
+            *to++ = ',';
+            *to++ = ' ';
+        }
+        memcpy(to, value, strlen(value));
+        to += strlen(value);
+    }
+    *to++ = '\0';
+    return to;
+}
+
+/*
+ * Fields of one name become one field with a list (RFC 9110, section 5.3). A name goes, with its
+ * zero, for each ", " that comes, so that the head does not grow.
+ */
+static int join_fields(gyrei_http_conn *conn)
+{
+    const char *at = conn->head + conn->target_len + 1;
+    uint32_t count = 0;
+    char *head;
+    char *to;
+
+    if (!names_may_repeat(conn))
+        return 0;
+    head = calloc(1, conn->head_room);
+    if (head == NULL)
+        return refuse(conn, 503);
+    memcpy(head, conn->head, conn->target_len + 1);
+    to = head + conn->target_len + 1;
+    for (uint32_t i = 0; i < conn->header_count; i++) {
+        const char *value = at + strlen(at) + 1;
+
+        if (gyrei_http_field(conn, at, 0) == value) {
+            memcpy(to, at, (size_t)(value - at));
+            to = join_values(conn, at, to + (value - at));
+            count++;
+        }
+        at = value + strlen(value) + 1;
+    }
+    GYRE_ASSERT((size_t)(to - head) <= conn->head_len);
+    free(conn->head);
+    conn->head = head;
+    conn->header_count = count;
+    return 0;
+}
+
 /* ---- callbacks of the parser ---- */
 
 static int on_url(llhttp_t *parser, const char *at, size_t len)
@@ -252,7 +323,7 @@ static int on_headers_complete(llhttp_t *parser)
     if (parser->http_major != 1 || parser->http_minor > 1)
         return refuse(conn, 505);
     if (check_host(conn) != 0 || check_target(conn) != 0 || check_framing(conn) != 0 ||
-        check_expectation(conn) != 0)
+        check_expectation(conn) != 0 || join_fields(conn) != 0)
         return HPE_USER;
     /* We upgrade to nothing: the request is one like any other (RFC 9110, section 7.8). */
     parser->upgrade = 0;
