@@ -3,12 +3,16 @@
  */
 #include "command.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 int fail(int code, const char *format, ...)
 {
@@ -83,15 +87,35 @@ int server_option(server_options *options, int argc, char **argv, int *at, bool 
     return missing ? fail(EXIT_USAGE, "%s needs a value", name) : PARSED_GO_ON;
 }
 
+/*
+ * A socket that its server left behind, because it crashed, is in the way of the next one. It is
+ * one if nobody takes a connection on it; anything else stays, and binding says that it is there.
+ */
+static void remove_stale_socket(const gyre_address *address, const char *path)
+{
+    struct stat info;
+    int fd;
+
+    if (lstat(path, &info) != 0 || !S_ISSOCK(info.st_mode))
+        return;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    if (connect(fd, &address->u.any, address->len) != 0 && errno == ECONNREFUSED)
+        (void)unlink(path);
+    close(fd);
+}
+
 int server_address(const server_options *options, gyre_address *address)
 {
     int error;
 
     if (options->local_path != NULL) {
         error = gyre_address_unix(address, options->local_path);
-        return error == 0
-                   ? 0
-                   : fail(EXIT_USAGE, "--unix %s: %s", options->local_path, gyre_strerror(error));
+        if (error != 0)
+            return fail(EXIT_USAGE, "--unix %s: %s", options->local_path, gyre_strerror(error));
+        remove_stale_socket(address, options->local_path);
+        return 0;
     }
     error = gyre_address_ip(address, options->host, options->port);
     return error == 0 ? 0
@@ -132,9 +156,10 @@ static void on_signal(gyre_signal *watcher, int signum)
         signals->stop_now(signals->data);
 }
 
-int stop_signals_start(gyre_loop *loop, stop_signals *signals)
+static const int numbers[2] = {SIGTERM, SIGINT};
+
+static int start_watchers(gyre_loop *loop, stop_signals *signals)
 {
-    static const int numbers[2] = {SIGTERM, SIGINT};
     int error = 0;
 
     for (int i = 0; error == 0 && i < 2; i++) {
@@ -145,6 +170,27 @@ int stop_signals_start(gyre_loop *loop, stop_signals *signals)
         gyre_unref(&signals->watchers[i].handle);
         error = gyre_signal_start(&signals->watchers[i], numbers[i], on_signal);
     }
+    return error;
+}
+
+/*
+ * What the last watcher restores when it closes is "ignored": a further signal must not turn an end
+ * in good order into a death by signal. One that comes before the watchers wait is kept for them.
+ */
+int stop_signals_start(gyre_loop *loop, stop_signals *signals)
+{
+    sigset_t blocked;
+    sigset_t before;
+    int error;
+
+    sigemptyset(&blocked);
+    for (int i = 0; i < 2; i++)
+        sigaddset(&blocked, numbers[i]);
+    sigprocmask(SIG_BLOCK, &blocked, &before);
+    for (int i = 0; i < 2; i++)
+        signal(numbers[i], SIG_IGN);
+    error = start_watchers(loop, signals);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     return error;
 }
 
