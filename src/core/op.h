@@ -4,10 +4,10 @@
  *
  *            submit            backend takes it          result, or ready to be performed
  *   IDLE ------------> QUEUED ------------------> PARKED | IN_KERNEL -----------------> RUNNABLE
- *   --> done() --> IDLE
- *                        | ^ | more results: back to +--- ring not enabled,
- *                        +-------------------------------------+ PARKED | IN_KERNEL
- *                             queue full: waits in core
+ *                      |                             ^                                    |
+ *                      +-- no room: core offers it   +------ multishot: done(), goes on --+
+ *                          again before the wait                                          |
+ *                                                            the last: IDLE, then done() <+
  *
  * Only op.c changes a state. A multishot op in the kernel stays IN_KERNEL while its results wait:
  * the first in the op itself, more in records of a pool made at init. done() is called from the run
@@ -22,14 +22,19 @@
 #include <stdbool.h>
 
 /*
- * kind      fd          pointer            arg32            arg64             result
- * ACCEPT listener - - - a descriptor, non-blocking, close-on-exec CONNECT socket sockaddr its
- * length - 0 RECV socket NULL (loop pool) - - bytes, 0 at end of stream; see GYREI_RESULT_BUFFER
- *                       or caller's bytes  length
- * SEND socket gyre_buf array count - bytes sent, perhaps fewer than asked POLL foreign -
- * GYRE_POLL_* set - the events that hold, level-triggered OPEN directory path - struct open_how* a
- * descriptor STAT dir or fd path ("" for fd) AT_* flags struct statx* 0 READ file bytes length
- * offset bytes CLOSE any - - - 0
+ * kind     fd         pointer         arg32         arg64      result
+ * ACCEPT   listener   -               -             -          a descriptor, non-blocking, cloexec
+ * CONNECT  socket     sockaddr        its length    -          0
+ * RECV     socket     NULL: the pool  -             -          bytes, 0 at the end of the stream;
+ *                                                              see GYREI_RESULT_BUFFER
+ *                     caller's bytes  length        -          the same
+ * SEND     socket     gyre_buf array  its length    -          bytes, perhaps fewer than asked
+ * POLL     foreign    -               GYRE_POLL_*   -          the events that hold (level)
+ * OPEN     directory  path            -             open_how*  a descriptor
+ * STAT     directory  path            AT_* flags    statx*     0
+ *          file       ""              AT_* flags    statx*     0
+ * READ     file       bytes           length        offset     bytes
+ * CLOSE    any        -               -             -          0
  */
 typedef enum gyrei_op_kind {
     GYREI_OP_NONE = 0,
@@ -70,9 +75,8 @@ enum gyrei_op_flags {
 };
 
 enum gyrei_result_flags {
-    GYREI_RESULT_MORE = 1, /* the op goes on: this is not its final result */
-    GYREI_RESULT_BUFFER =
-        2 /* `base` is lent from the backend's pool until done() returns (gyrei backend buf_keep) */
+    GYREI_RESULT_MORE = 1,  /* the op goes on: this is not its final result */
+    GYREI_RESULT_BUFFER = 2 /* `base` is lent from the backend's pool until done() returns */
 };
 
 typedef struct gyrei_result {
