@@ -240,8 +240,7 @@ static const op_case cases[] = {
     {"close", prepare_close, NULL, is_zero, false},
 };
 
-#define FOR_EACH_CASE(each)                                                                        \
-    for (const op_case *each = cases; each < cases + sizeof(cases) / sizeof(cases[0]); each++)
+static const op_case *const cases_end = cases + sizeof(cases) / sizeof(cases[0]);
 
 /* ---- a loop that waits for raw operations ---- */
 
@@ -304,8 +303,7 @@ static void expect_canceled(const op_case *each, raw_op *raw)
 static void a_result_that_is_there_comes_once_and_never_from_inside_submit(void **state)
 {
     (void)state;
-    FOR_EACH_CASE(each)
-    {
+    for (const op_case *each = cases; each < cases_end; each++) {
         int peer;
         raw_op *raw = each->prepare(&peer);
 
@@ -320,8 +318,7 @@ static void a_result_that_is_there_comes_once_and_never_from_inside_submit(void 
 static void a_result_that_comes_later_comes_once(void **state)
 {
     (void)state;
-    FOR_EACH_CASE(each)
-    {
+    for (const op_case *each = cases; each < cases_end; each++) {
         int peer;
         raw_op *raw = each->prepare(&peer);
 
@@ -339,8 +336,7 @@ static void a_result_that_comes_later_comes_once(void **state)
 static void cancel_right_after_submit_ends_it(void **state)
 {
     (void)state;
-    FOR_EACH_CASE(each)
-    {
+    for (const op_case *each = cases; each < cases_end; each++) {
         int peer;
         raw_op *raw = each->prepare(&peer);
 
@@ -354,8 +350,7 @@ static void cancel_right_after_submit_ends_it(void **state)
 static void cancel_while_it_waits_ends_it_and_a_second_one_does_no_harm(void **state)
 {
     (void)state;
-    FOR_EACH_CASE(each)
-    {
+    for (const op_case *each = cases; each < cases_end; each++) {
         int peer;
         raw_op *raw = each->prepare(&peer);
 
@@ -370,8 +365,7 @@ static void cancel_while_it_waits_ends_it_and_a_second_one_does_no_harm(void **s
 static void cancel_of_a_result_on_its_way_loses_nothing(void **state)
 {
     (void)state;
-    FOR_EACH_CASE(each)
-    {
+    for (const op_case *each = cases; each < cases_end; each++) {
         int peer;
         raw_op *raw = each->prepare(&peer);
 
@@ -399,8 +393,7 @@ static void cancel_the_other(raw_op *raw, const gyrei_result *result)
 static void cancel_of_a_runnable_one_from_a_sibling_ends_it(void **state)
 {
     (void)state;
-    FOR_EACH_CASE(each)
-    {
+    for (const op_case *each = cases; each < cases_end; each++) {
         int peers[2];
         raw_op *first = prepare_receive_into(&peers[0]);
         raw_op *second = each->prepare(&peers[1]);
@@ -422,8 +415,7 @@ static void cancel_of_a_runnable_one_from_a_sibling_ends_it(void **state)
 static void a_descriptor_that_is_none_is_an_error_of_the_operation(void **state)
 {
     (void)state;
-    FOR_EACH_CASE(each)
-    {
+    for (const op_case *each = cases; each < cases_end; each++) {
         int peer;
         raw_op *raw = each->prepare(&peer);
         const int old = raw->op.fd;
@@ -451,8 +443,7 @@ static void resubmit_three_times(raw_op *raw, const gyrei_result *result)
 static void an_operation_may_be_submitted_anew_from_its_own_end(void **state)
 {
     (void)state;
-    FOR_EACH_CASE(each)
-    {
+    for (const op_case *each = cases; each < cases_end; each++) {
         int peer;
         raw_op *raw = each->prepare(&peer);
 
