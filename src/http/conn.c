@@ -89,27 +89,6 @@ static void set_deadline(gyrei_http_conn *conn, uint64_t after_ns)
         start_timer(conn);
 }
 
-/* Reading took too long: an answer if a request has begun, a silent close if not. */
-static void on_timer(gyre_timer *timer)
-{
-    gyrei_http_conn *conn = GYRE_CONTAINER_OF(timer, gyrei_http_conn, timer);
-
-    if (conn->deadline_ns > gyre_loop_now_ns(conn->server->loop)) {
-        if (conn->deadline_ns != UINT64_MAX)
-            start_timer(conn);
-        return;
-    }
-    conn->deadline_ns = UINT64_MAX;
-    if (conn->state == GYREI_HTTP_READING) {
-        conn->state = GYREI_HTTP_RESPONDING;
-        conn->keep_alive = false;
-        gyre_read_stop(&conn->io.stream);
-        gyrei_http_respond_error(&conn->request, 408, NULL, 0);
-    } else {
-        close_conn(conn, conn->state == GYREI_HTTP_LINGERING);
-    }
-}
-
 /* ---- closing behind a response ---- */
 
 static void on_shut(gyre_write_req *req, int status)
@@ -135,6 +114,38 @@ static void linger(gyrei_http_conn *conn)
     gyre_read_stop(&conn->io.stream);
     if (gyre_shutdown(&conn->io.stream, &conn->shutdown, on_shut) != 0)
         close_conn(conn, false);
+}
+
+/* Nothing more will be asked for: the responses that are still queued go out, and that is all. */
+static void finish(gyrei_http_conn *conn)
+{
+    if (gyre_queued_bytes(&conn->io.stream) > 0)
+        linger(conn);
+    else
+        close_conn(conn, false);
+}
+
+/* Reading took too long: an answer if a request has begun, a silent close if not. */
+static void on_timer(gyre_timer *timer)
+{
+    gyrei_http_conn *conn = GYRE_CONTAINER_OF(timer, gyrei_http_conn, timer);
+
+    if (conn->deadline_ns > gyre_loop_now_ns(conn->server->loop)) {
+        if (conn->deadline_ns != UINT64_MAX)
+            start_timer(conn);
+        return;
+    }
+    conn->deadline_ns = UINT64_MAX;
+    if (conn->state == GYREI_HTTP_READING) {
+        conn->state = GYREI_HTTP_RESPONDING;
+        conn->keep_alive = false;
+        gyre_read_stop(&conn->io.stream);
+        gyrei_http_respond_error(&conn->request, 408, NULL, 0);
+    } else if (conn->state == GYREI_HTTP_LINGERING) {
+        close_conn(conn, true);
+    } else {
+        finish(conn);
+    }
 }
 
 static void discard(gyrei_http_conn *conn, size_t len)
@@ -270,7 +281,7 @@ static void wait_for_more(gyrei_http_conn *conn)
     const gyre_http_options *options = &conn->server->options;
 
     if (conn->peer_finished) {
-        close_conn(conn, false); /* the client went away in the middle of a request */
+        finish(conn); /* the client went away in the middle of a request */
         return;
     }
     if (conn->state == GYREI_HTTP_IDLE)
@@ -321,7 +332,10 @@ static void on_end(gyrei_http_conn *conn, int64_t status)
     conn->peer_finished = true;
     if (status == GYRE_EOF && conn->state == GYREI_HTTP_RESPONDING)
         return; /* a client may shut its half and wait for the response */
-    close_conn(conn, false);
+    if (status == GYRE_EOF && conn->state != GYREI_HTTP_LINGERING)
+        finish(conn);
+    else
+        close_conn(conn, false);
 }
 
 static void on_read(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
