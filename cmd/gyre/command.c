@@ -26,6 +26,22 @@ int fail(int code, const char *format, ...)
     return code;
 }
 
+int show(const char *text)
+{
+    fputs(text, stdout);
+    if (fflush(stdout) != 0)
+        return fail(EXIT_FAILED, "standard output: %s", strerror(errno));
+    return EXIT_OK;
+}
+
+int show_version(void)
+{
+    char text[64];
+
+    (void)snprintf(text, sizeof(text), "gyre %s\n", gyre_version());
+    return show(text);
+}
+
 const char *option_value(const char *name, int argc, char **argv, int *at, bool *missing)
 {
     const size_t len = strlen(name);
@@ -63,13 +79,18 @@ static bool is_backend(const char *name)
     return strcmp(name, "epoll") == 0 || strcmp(name, "poll") == 0 || strcmp(name, "uring") == 0;
 }
 
-int server_option(server_options *options, int argc, char **argv, int *at, bool *used)
+int server_option(server_options *options, const char *help, int argc, char **argv, int *at,
+                  bool *used)
 {
     const char *name = argv[*at];
     bool missing = false;
     const char *value;
 
     *used = true;
+    if (strcmp(name, "--help") == 0)
+        return show(help);
+    if (strcmp(name, "--version") == 0)
+        return show_version();
     if ((value = option_value("--host", argc, argv, at, &missing)) != NULL) {
         options->host = value;
     } else if ((value = option_value("--unix", argc, argv, at, &missing)) != NULL) {

@@ -25,21 +25,28 @@ typedef struct server_options {
 } server_options;
 
 /* Text of these options for a help page. */
-#define SERVER_OPTIONS_HELP                                                                        \
+#define SERVER_OPTIONS_HELP(port)                                                                  \
     "  --host ADDRESS      address to listen on (default 127.0.0.1)\n"                             \
-    "  --port PORT         port to listen on, 0 picks a free one (default 8080)\n"                 \
+    "  --port PORT         port to listen on, 0 picks a free one (default " port ")\n"             \
     "  --unix PATH         listen on a unix socket instead\n"                                      \
     "  --backend NAME      epoll, poll or uring (default: the best that the kernel has)\n"         \
-    "  --help              this page\n"
+    "  --help              this page\n"                                                            \
+    "  --version           which version this is\n"
 
 /* How a command line was read: go on, or end with this exit code. */
 typedef enum parsed { PARSED_GO_ON = -1 } parsed;
 
 /*
  * Handles argv[*at] if it is one of the server options and moves *at beyond it; `used` says whether
- * it was. Returns PARSED_GO_ON or an exit code, having written a line to standard error.
+ * it was. Returns PARSED_GO_ON or an exit code, having written `help`, the version, or a line to
+ * standard error.
  */
-int server_option(server_options *options, int argc, char **argv, int *at, bool *used);
+int server_option(server_options *options, const char *help, int argc, char **argv, int *at,
+                  bool *used);
+
+/* Writes to standard output. Returns EXIT_OK, or EXIT_FAILED if that could not be written. */
+int show(const char *text);
+int show_version(void);
 
 /* The value of an option that takes one: "--name value" or "--name=value"; NULL if argv[*at] is
  * another option. Sets `missing` when there is none. */

@@ -5,34 +5,65 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const char help[] = "usage: gyre echo [options]\n\n"
                            "Sends back what arrives.\n\n"
-                           "options:\n" SERVER_OPTIONS_HELP;
+                           "options:\n" SERVER_OPTIONS_HELP("7000");
 
-/* A connection, or the listener: TCP and unix sockets are of one size. */
-typedef union endpoint {
-    gyre_tcp tcp;
-    gyre_pipe pipe;
-    gyre_stream stream;
-    gyre_handle handle;
+enum { QUEUE_LOW = 64 << 10, QUEUE_HIGH = 1 << 20 };
+
+/* A connection, or the listener: TCP or unix. */
+typedef struct endpoint {
+    union {
+        gyre_tcp tcp;
+        gyre_pipe pipe;
+        gyre_stream stream;
+        gyre_handle handle;
+    };
+    bool ending; /* what is queued is still sent, and then it closes */
 } endpoint;
 
 static void on_close(gyre_handle *handle)
 {
-    free(handle);
+    free(GYRE_CONTAINER_OF(handle, endpoint, handle));
 }
 
-static void on_read(gyre_stream *client, int64_t nread, const gyre_buf *buf)
+static void finish(endpoint *client)
 {
-    if (nread < 0 || gyre_write_copy(client, buf->base, (size_t)nread) < 0)
-        gyre_stream_finish(client, on_close);
+    if (client->ending)
+        return;
+    client->ending = true;
+    gyre_stream_finish(&client->stream, on_close);
+}
+
+static void on_read(gyre_stream *stream, int64_t nread, const gyre_buf *buf);
+
+static void on_drain(gyre_stream *stream, int status)
+{
+    endpoint *client = GYRE_CONTAINER_OF(stream, endpoint, stream);
+
+    if (!client->ending && (status != 0 || gyre_read_start(stream, on_read) != 0))
+        finish(client);
+}
+
+/* What a client does not take back waits here; beyond a bound no more is read from it. */
+static void on_read(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
+{
+    endpoint *client = GYRE_CONTAINER_OF(stream, endpoint, stream);
+
+    if (nread < 0 || gyre_write_copy(stream, buf->base, (size_t)nread) < 0)
+        finish(client);
+    else if (gyre_queued_bytes(stream) <= QUEUE_HIGH)
+        return;
+    else if (gyre_stream_set_budget(stream, QUEUE_LOW, QUEUE_HIGH, 0, on_drain) == 0)
+        gyre_read_stop(stream);
+    else
+        finish(client);
 }
 
 static void on_connection(gyre_stream *server, int status)
 {
-    endpoint *client = status == 0 ? malloc(sizeof(*client)) : NULL;
+    endpoint *client = status == 0 ? calloc(1, sizeof(*client)) : NULL;
 
     if (client != NULL && gyre_accept(server, &client->stream) == 0) {
         gyre_handle_set_name(&client->handle, "echo client");
@@ -68,7 +99,7 @@ static void finish_client(gyre_handle *handle, void *server)
     if (handle == server || gyre_is_closing(handle))
         return;
     if (kind == GYRE_HANDLE_TCP || kind == GYRE_HANDLE_PIPE)
-        gyre_stream_finish(&((endpoint *)(void *)handle)->stream, on_close);
+        finish(GYRE_CONTAINER_OF(handle, endpoint, handle));
 }
 
 static void stop(void *data)
@@ -119,11 +150,7 @@ int gyre_cmd_echo(int argc, char **argv)
     for (int at = 1; at < argc;) {
         bool used;
 
-        if (strcmp(argv[at], "--help") == 0) {
-            fputs(help, stdout);
-            return EXIT_OK;
-        }
-        code = server_option(&options, argc, argv, &at, &used);
+        code = server_option(&options, help, argc, argv, &at, &used);
         if (code != PARSED_GO_ON)
             return code;
         if (!used)

@@ -3,9 +3,11 @@
  */
 #include "command.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct {
     const char *name;
@@ -19,7 +21,7 @@ static const struct {
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
-static int usage(FILE *to)
+static void usage(FILE *to)
 {
     fputs("usage: gyre COMMAND [options]\n\ncommands:\n", to);
     for (int i = 0; i < COMMANDS; i++)
@@ -27,21 +29,35 @@ static int usage(FILE *to)
     fputs(
         "\n`gyre COMMAND --help` lists a command's options; `gyre --version` says which this is.\n",
         to);
-    return to == stdout ? EXIT_OK : EXIT_USAGE;
+}
+
+/* A standard stream that is closed would give its number to a socket, and our lines to a client. */
+static void open_standard_streams(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
 }
 
 int main(int argc, char **argv)
 {
     /* A reader of our output that goes away is an error of a write, not our end. */
     signal(SIGPIPE, SIG_IGN);
-    if (argc < 2)
-        return usage(stderr);
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-        return usage(stdout);
-    if (strcmp(argv[1], "--version") == 0) {
-        printf("gyre %s\n", gyre_version());
-        return EXIT_OK;
+    open_standard_streams();
+    if (argc < 2) {
+        usage(stderr);
+        return EXIT_USAGE;
     }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+        usage(stdout);
+        return show("");
+    }
+    if (strcmp(argv[1], "--version") == 0)
+        return show_version();
     for (int i = 0; i < COMMANDS; i++) {
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);

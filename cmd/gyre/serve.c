@@ -11,10 +11,10 @@
 static const char help[] =
     "usage: gyre serve DIR [options]\n\n"
     "Serves the files of a directory over HTTP/1.1.\n\n"
-    "options:\n" SERVER_OPTIONS_HELP
-    "  --access-log FILE   where a line for each request goes: a file, - for standard output\n"
-    "                      (default), or off\n"
-    "  --drain SECONDS     time for requests in flight after SIGTERM or SIGINT (default 10)\n";
+    "options:\n" SERVER_OPTIONS_HELP(
+        "8080") "  --access-log FILE   where a line for each request goes: a file, - for standard output\n"
+                "                      (default), or off\n"
+                "  --drain SECONDS     time for requests in flight after SIGTERM or SIGINT (default 10)\n";
 
 typedef struct serve {
     server_options server;
@@ -154,10 +154,6 @@ static int read_option(serve *self, int argc, char **argv, int *at)
     const char *value;
     int code;
 
-    if (strcmp(argv[*at], "--help") == 0) {
-        fputs(help, stdout);
-        return EXIT_OK;
-    }
     if ((value = option_value("--access-log", argc, argv, at, &missing)) != NULL) {
         self->log_path = value;
         return PARSED_GO_ON;
@@ -166,7 +162,7 @@ static int read_option(serve *self, int argc, char **argv, int *at)
         return read_number(value, &self->drain_s);
     if (missing)
         return fail(EXIT_USAGE, "%s needs a value", argv[*at]);
-    code = server_option(&self->server, argc, argv, at, &used);
+    code = server_option(&self->server, help, argc, argv, at, &used);
     if (code != PARSED_GO_ON || used)
         return code;
     if (argv[*at][0] == '-' && argv[*at][1] != '\0')

@@ -1,0 +1,70 @@
+"""Runs the program; for tests of its command line."""
+import os
+import re
+import signal
+import subprocess
+import tempfile
+
+PROGRAM = os.environ.get("GYRE_PROGRAM", "build/gyre")
+BACKEND = os.environ.get("GYRE_BACKEND", "")
+SLOW = int(os.environ.get("GYRE_SLOW", "1"))
+LIMIT_S = 15 * SLOW
+
+
+def run(*arguments, env=None, stdout=subprocess.PIPE):
+    """Runs it to its end: exit code, standard output, standard error."""
+    done = subprocess.run(
+        [PROGRAM, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        timeout=LIMIT_S,
+        env=env,
+        check=False,
+    )
+    return done.returncode, (done.stdout or b"").decode(), done.stderr.decode()
+
+
+class Started:
+    """A server that has written its first line; also a context that ends it with SIGTERM."""
+
+    def __init__(self, *arguments, env=None):
+        self.stderr = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
+            [PROGRAM, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.stderr, env=env
+        )
+        self.first_line = self.process.stdout.readline().decode()
+        if not self.first_line:
+            self.process.wait()
+            raise AssertionError(self.errors())
+        match = re.search(r"://(\S+):(\d+) ", self.first_line)
+        if match:
+            self.host, self.port = match.group(1), int(match.group(2))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self.stop()
+        else:
+            self.process.kill()
+            self.process.wait()
+
+    def errors(self):
+        self.stderr.seek(0)
+        return self.stderr.read().decode(errors="replace")
+
+    def ended(self):
+        """Waits for its end; exit code 0, and nothing on standard error."""
+        code = self.process.wait(LIMIT_S)
+        rest = self.process.stdout.read().decode()
+        self.process.stdout.close()
+        errors = self.errors()
+        assert (code, errors) == (0, ""), "exit code %d: %s" % (code, errors)
+        return rest
+
+    def stop(self, signum=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(signum)
+        return self.ended() if not self.process.stdout.closed else ""
