@@ -164,6 +164,15 @@ void raise_descriptor_limit(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+uint32_t descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > INT32_MAX)
+        return INT32_MAX;
+    return (uint32_t)limit.rlim_cur;
+}
+
 /* ---- ending by a signal ---- */
 
 static void on_signal(gyre_signal *watcher, int signum)

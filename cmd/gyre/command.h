@@ -63,6 +63,7 @@ void announce(const char *scheme, const gyre_address *address, const gyre_loop *
 
 /* As many descriptors as the process may have. */
 void raise_descriptor_limit(void);
+uint32_t descriptor_limit(void);
 
 /* Calls `stop` at the first SIGTERM or SIGINT, `stop_now` at the second. Unreferenced. */
 typedef struct stop_signals {

@@ -104,7 +104,7 @@ static size_t escape(char *to, size_t max, const char *text)
     for (; *text != '\0' && len + 5 < max; text++) {
         const unsigned char byte = (unsigned char)*text;
 
-        if (byte < 0x20 || byte == 0x7f || byte == '"' || byte == '\\')
+        if (byte < 0x20 || byte >= 0x7f || byte == '"' || byte == '\\')
             len += (size_t)snprintf(to + len, max - len, "\\x%02X", byte);
         else
             to[len++] = (char)byte;

@@ -70,10 +70,22 @@ static void stop_now(void *data)
 
 /* ---- beginning ---- */
 
+/* Connections may not take all descriptors: some are ours, and files need them too. */
+static uint32_t connections_max(void)
+{
+    const uint32_t limit = descriptor_limit();
+    const uint32_t others = 16 + limit / 8;
+
+    return limit > others ? limit - others : 1;
+}
+
 static int open_parts(serve *self)
 {
-    gyre_http_options options = {
-        .size = sizeof(options), .handler = on_request, .done = on_done, .data = self};
+    gyre_http_options options = {.size = sizeof(options),
+                                 .handler = on_request,
+                                 .done = on_done,
+                                 .data = self,
+                                 .accepted_max = connections_max()};
     int error = gyre_http_files_init(self->loop, &self->files, self->directory, NULL);
 
     if (error != 0)

@@ -48,6 +48,7 @@ typedef struct gyre_http_options {
     uint32_t body_bytes_max;   /* default 1 MiB, 413 beyond */
     uint32_t requests_max;     /* of one connection; default 10000, then Connection: close */
     uint32_t connections_max;  /* at a time; default no limit but the process's, 503 beyond */
+    uint32_t accepted_max;     /* at a time, others wait until one closes; default no limit */
     uint64_t head_ns;          /* from a request's first byte to its headers' end; default 10 s */
     uint64_t body_ns;          /* for a body to arrive; default 30 s, then 408 */
     uint64_t idle_ns;          /* between requests; default 60 s */
@@ -141,7 +142,8 @@ GYRE_EXPORT void gyre_http_server_stop(gyre_http_server *server, uint64_t timeou
 GYRE_EXPORT uint32_t gyre_http_server_connections(const gyre_http_server *server);
 
 /*
- * The method of a request: "GET", "HEAD", "POST", ...
+ * The method of a request: "GET", "HEAD", "POST", ... A request that was refused because its method
+ * is none has "-" when `done` is called for it.
  *
  * Params: request: given to the handler.
  * Owns:   the text is static.

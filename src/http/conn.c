@@ -359,41 +359,32 @@ void gyrei_http_conn_stop(gyrei_http_conn *conn)
 
 /* ---- the beginning ---- */
 
-static int init_handles(gyre_http_server *server, gyre_stream *listener, gyrei_http_conn *conn)
-{
-    int error = gyre_timer_init(server->loop, &conn->timer);
-
-    if (error != 0)
-        return error;
-    error = gyre_accept(listener, &conn->io.stream);
-    if (error != 0)
-        gyre_close(&conn->timer.handle, on_timer_closed);
-    return error;
-}
-
 static void reject(gyrei_http_conn *conn)
 {
     conn->state = GYREI_HTTP_RESPONDING;
     gyrei_http_respond_error(&conn->request, 503, NULL, 0);
 }
 
-void gyrei_http_conn_accept(gyre_http_server *server, gyre_stream *listener)
+bool gyrei_http_conn_accept(gyre_http_server *server, gyre_stream *listener)
 {
     gyrei_http_conn *conn = calloc(1, sizeof(*conn));
 
     if (conn == NULL)
-        return; /* it waits; a later connection's callback finds it */
+        return false;
+    if (gyre_timer_init(server->loop, &conn->timer) != 0) {
+        free(conn);
+        return false;
+    }
     conn->server = server;
     conn->holds = 1;
     conn->request.conn = conn;
     conn->deadline_ns = UINT64_MAX;
     gyrei_list_append(&server->conns, &conn->link);
     server->conn_count++;
-    if (init_handles(server, listener, conn) != 0) {
+    if (gyre_accept(listener, &conn->io.stream) != 0) {
         conn->state = GYREI_HTTP_CLOSED;
-        if (!gyre_is_closing(&conn->timer.handle))
-            gyrei_http_server_conn_closed(conn);
-        return;
+        gyre_close(&conn->timer.handle, on_timer_closed);
+        return true; /* it is closed */
     }
     conn->holds = 2;
     gyre_unref(&conn->timer.handle);
@@ -407,4 +398,5 @@ void gyrei_http_conn_accept(gyre_http_server *server, gyre_stream *listener)
         reject(conn);
     else
         rest(conn);
+    return true;
 }

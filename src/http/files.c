@@ -6,7 +6,9 @@
  *                   +--> file: conditions, range --> read a piece --> send it --> ... --> close
  *
  * The directory is held open, and every path is resolved beneath it by the kernel. A file that
- * shrinks while it is sent ends the connection; one that grows is sent as long as it was.
+ * shrinks while it is sent ends the connection; one that grows is sent as long as it was. A transfer
+ * that finds no descriptor left takes a spare one, or waits until another one closes its file: where
+ * connections have taken all of them (accept runs ahead on io_uring), files can still be sent.
  */
 #include "core/backend.h"
 #include "http/http.h"
@@ -18,13 +20,18 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096, PIECE_BYTES = 64 << 10, TAG_BYTES = 64 };
+enum { PATH_BYTES = 4096, PIECE_BYTES = 64 << 10, TAG_BYTES = 64, SPARES = 8 };
 
 struct gyre_http_files {
     gyre_loop *loop;
     char *index;
     int directory;
-    uint32_t transfers; /* under way: the object outlives its close for them */
+    uint32_t transfers;  /* under way: the object outlives its close for them */
+    uint32_t opening;    /* of them, that wait for an open */
+    uint32_t open_files; /* of them, that hold a descriptor */
+    gyre_link waiting;   /* transfers, for a descriptor */
+    int spares[SPARES];  /* descriptors that only hold their numbers */
+    uint32_t spare_count;
     bool closed;
 };
 
@@ -32,6 +39,7 @@ typedef struct transfer {
     gyre_http_files *files;
     gyre_http_request *request;
     gyre_fs_req fs;
+    gyre_link link; /* in files->waiting */
     int fd;
     uint64_t offset;
     uint64_t left;
@@ -41,6 +49,7 @@ typedef struct transfer {
 } transfer;
 
 static void on_open(gyre_fs_req *fs);
+static bool open_path(transfer *self);
 static void read_next(transfer *self);
 
 /* ---- the end of a transfer ---- */
@@ -50,6 +59,8 @@ static void release_files(gyre_http_files *files)
     if (!files->closed || files->transfers > 0)
         return;
     close(files->directory);
+    while (files->spare_count > 0)
+        close(files->spares[--files->spare_count]);
     free(files->index);
     free(files);
 }
@@ -64,9 +75,52 @@ static void free_transfer(transfer *self)
     release_files(files);
 }
 
+/* The transfer that has waited longest tries again. */
+static void wake_next(gyre_http_files *files)
+{
+    gyre_link *link;
+
+    while ((link = gyrei_list_pop(&files->waiting)) != NULL) {
+        if (open_path(GYRE_CONTAINER_OF(link, transfer, link)))
+            return;
+    }
+}
+
+static void fill_spares(gyre_http_files *files)
+{
+    const gyrei_env *env = gyrei_loop_env(files->loop);
+    const struct open_how how = {.flags = O_PATH | O_CLOEXEC};
+
+    while (files->spare_count < SPARES) {
+        const int fd = env->sys->openat2(env, files->directory, ".", &how);
+
+        if (fd < 0)
+            return;
+        files->spares[files->spare_count++] = fd;
+    }
+}
+
+/* There may be a descriptor for somebody. */
+static void offer_descriptor(gyre_http_files *files)
+{
+    if (gyrei_list_empty(&files->waiting))
+        fill_spares(files);
+    else
+        wake_next(files);
+}
+
+static void on_descriptor_free(gyre_http_files *files)
+{
+    files->open_files--;
+    offer_descriptor(files);
+}
+
 static void on_file_closed(gyre_fs_req *fs)
 {
-    free_transfer(fs->data);
+    transfer *self = fs->data;
+
+    on_descriptor_free(self->files);
+    free_transfer(self);
 }
 
 static void end_transfer(transfer *self)
@@ -75,6 +129,7 @@ static void end_transfer(transfer *self)
         free_transfer(self);
     } else if (gyre_fs_close(self->files->loop, &self->fs, self->fd, on_file_closed) != 0) {
         close(self->fd);
+        on_descriptor_free(self->files);
         free_transfer(self);
     }
 }
@@ -287,16 +342,24 @@ static void redirect(transfer *self)
     end_transfer(self);
 }
 
-static void open_path(transfer *self)
+/* False: it could not be tried, and the transfer is over. */
+static bool open_path(transfer *self)
 {
     if (gyre_fs_open(self->files->loop, &self->fs, self->files->directory, self->path,
-                     GYRE_FS_READ | GYRE_FS_NONBLOCK | GYRE_FS_BENEATH, 0, on_open) != 0)
-        fail(self, 503);
+                     GYRE_FS_READ | GYRE_FS_NONBLOCK | GYRE_FS_BENEATH, 0, on_open) == 0) {
+        self->files->opening++;
+        return true;
+    }
+    fail(self, 503);
+    return false;
 }
 
 static void on_directory_closed(gyre_fs_req *fs)
 {
-    open_path(fs->data);
+    transfer *self = fs->data;
+
+    self->files->open_files--;
+    (void)open_path(self);
 }
 
 static void try_index(transfer *self)
@@ -321,6 +384,7 @@ static void try_index(transfer *self)
     self->fd = -1;
     if (gyre_fs_close(self->files->loop, &self->fs, fd, on_directory_closed) != 0) {
         close(fd);
+        on_descriptor_free(self->files);
         fail(self, 503);
     }
 }
@@ -341,14 +405,36 @@ static void on_stat(gyre_fs_req *fs)
         respond_with_file(self);
 }
 
+/* Whether the transfer may try again, or will. */
+static bool find_descriptor(transfer *self)
+{
+    gyre_http_files *files = self->files;
+
+    if (files->spare_count > 0) {
+        close(files->spares[--files->spare_count]);
+        (void)open_path(self);
+        return true;
+    }
+    if (files->open_files + files->opening == 0)
+        return false;
+    gyrei_list_append(&files->waiting, &self->link);
+    return true;
+}
+
 static void on_open(gyre_fs_req *fs)
 {
     transfer *self = fs->data;
+    gyre_http_files *files = self->files;
 
+    files->opening--;
+    if ((fs->result == GYRE_EMFILE || fs->result == GYRE_ENFILE) && find_descriptor(self))
+        return;
     if (fs->result < 0) {
+        offer_descriptor(files); /* that this one did not take */
         fail(self, status_of(fs->result));
         return;
     }
+    files->open_files++;
     self->fd = (int)fs->result;
     if (gyre_fs_stat_fd(self->files->loop, fs, self->fd, on_stat) != 0)
         fail(self, 503);
@@ -383,7 +469,7 @@ void gyre_http_files_serve(gyre_http_files *files, gyre_http_request *request)
     self->piece = NULL;
     self->fs.data = self;
     files->transfers++;
-    open_path(self);
+    (void)open_path(self);
 }
 
 /* ---- the directory ---- */
@@ -399,6 +485,7 @@ int gyre_http_files_init(gyre_loop *loop, gyre_http_files **out, const char *pat
     if (files == NULL)
         return GYRE_ENOMEM;
     files->loop = loop;
+    gyrei_list_init(&files->waiting);
     files->index = strdup(index != NULL ? index : "index.html");
     if (files->index != NULL)
         error = env->sys->openat2(env, GYRE_FS_CWD, path, &how);
@@ -408,6 +495,7 @@ int gyre_http_files_init(gyre_loop *loop, gyre_http_files **out, const char *pat
         return error;
     }
     files->directory = error;
+    fill_spares(files);
     *out = files;
     return 0;
 }

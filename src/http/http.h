@@ -87,6 +87,7 @@ struct gyrei_http_conn {
     uint32_t header_count;
     uint32_t wire_bytes; /* of head or trailer, as they came; of all extensions of chunks */
     gyrei_http_part part;
+    bool method_known;
     uint8_t blanks;   /* of the request line under way */
     uint8_t protocol; /* bytes of it that were as they must be */
     char last;        /* byte before, for the rules about line ends */
@@ -111,6 +112,7 @@ typedef struct gyrei_http_listener {
     } io;
     gyre_link link;
     gyre_http_server *server;
+    uint32_t waiting; /* connections that it holds and that were not taken yet */
 } gyrei_http_listener;
 
 struct gyre_http_server {
@@ -137,8 +139,8 @@ const char *gyrei_http_server_date(gyre_http_server *server);
 
 /* ---- conn.c ---- */
 
-/* Takes a connection from a listener. */
-void gyrei_http_conn_accept(gyre_http_server *server, gyre_stream *listener);
+/* Takes a connection from a listener. False: there is no memory for it, and it still waits. */
+bool gyrei_http_conn_accept(gyre_http_server *server, gyre_stream *listener);
 /* The response is over: what came behind its request is next. */
 void gyrei_http_conn_responded(gyrei_http_conn *conn);
 /* A handle of it is closed, or its request given back. */

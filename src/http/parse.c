@@ -145,6 +145,12 @@ static int join_fields(gyrei_http_conn *conn)
 
 /* ---- callbacks of the parser ---- */
 
+static int on_method_complete(llhttp_t *parser)
+{
+    conn_of(parser)->method_known = true;
+    return 0;
+}
+
 static int on_url(llhttp_t *parser, const char *at, size_t len)
 {
     gyrei_http_conn *conn = conn_of(parser);
@@ -389,6 +395,7 @@ static int on_message_complete(llhttp_t *parser)
 }
 
 static const llhttp_settings_t settings = {
+    .on_method_complete = on_method_complete,
     .on_url = on_url,
     .on_url_complete = on_url_complete,
     .on_header_field = on_field,
@@ -465,6 +472,7 @@ void gyrei_http_parse_begin(gyrei_http_conn *conn)
     conn->header_count = 0;
     conn->wire_bytes = 0;
     conn->may_fold = false;
+    conn->method_known = false;
     conn->blanks = 0;
     conn->protocol = 0;
     conn->last = '\0';

@@ -321,7 +321,9 @@ void gyrei_http_respond_error(gyre_http_request *request, int status,
 
 const char *gyre_http_method(const gyre_http_request *request)
 {
-    return llhttp_method_name((llhttp_method_t)request->conn->parser.method);
+    const gyrei_http_conn *conn = request->conn;
+
+    return conn->method_known ? llhttp_method_name((llhttp_method_t)conn->parser.method) : "-";
 }
 
 int gyre_http_minor(const gyre_http_request *request)

@@ -16,6 +16,7 @@ static const gyre_http_options option_defaults = {
     .body_bytes_max = 1 << 20,
     .requests_max = 10000,
     .connections_max = UINT32_MAX,
+    .accepted_max = UINT32_MAX,
     .head_ns = 10 * GYRE_SECOND,
     .body_ns = 30 * GYRE_SECOND,
     .idle_ns = 60 * GYRE_SECOND,
@@ -41,6 +42,7 @@ static void fill_options(gyre_http_options *options, const gyre_http_options *gi
     options->target_bytes_max = or_default(given->target_bytes_max, defaults->target_bytes_max);
     options->headers_max = or_default(given->headers_max, defaults->headers_max);
     options->body_bytes_max = or_default(given->body_bytes_max, defaults->body_bytes_max);
+    options->accepted_max = or_default(given->accepted_max, defaults->accepted_max);
     options->requests_max = or_default(given->requests_max, defaults->requests_max);
     options->connections_max = or_default(given->connections_max, defaults->connections_max);
     options->head_ns = or_default_ns(given->head_ns, defaults->head_ns);
@@ -77,12 +79,24 @@ int gyre_http_server_init(gyre_loop *loop, gyre_http_server **out, const gyre_ht
 
 /* ---- listening ---- */
 
+/* A listener accepts no further connections while it holds one that was not taken. */
+static void take_waiting(gyrei_http_listener *listener)
+{
+    gyre_http_server *server = listener->server;
+
+    if (server->conn_count < server->options.accepted_max &&
+        gyrei_http_conn_accept(server, &listener->io.stream))
+        listener->waiting--;
+}
+
 static void on_connection(gyre_stream *stream, int status)
 {
     gyrei_http_listener *listener = GYRE_CONTAINER_OF(stream, gyrei_http_listener, io.stream);
 
-    if (status == 0)
-        gyrei_http_conn_accept(listener->server, stream);
+    if (status == 0) {
+        listener->waiting++;
+        take_waiting(listener);
+    }
 }
 
 static void finish_if_gone(gyre_http_server *server)
@@ -266,6 +280,19 @@ void gyre_http_server_stop(gyre_http_server *server, uint64_t timeout_ns, gyre_h
     close_timer_if_last(server);
 }
 
+/* There is room for one more. */
+static void take_one_that_waits(gyre_http_server *server)
+{
+    for (gyre_link *link = server->listeners.next; link != &server->listeners; link = link->next) {
+        gyrei_http_listener *listener = GYRE_CONTAINER_OF(link, gyrei_http_listener, link);
+
+        if (listener->waiting > 0) {
+            take_waiting(listener);
+            return;
+        }
+    }
+}
+
 void gyrei_http_server_conn_closed(gyrei_http_conn *conn)
 {
     gyre_http_server *server = conn->server;
@@ -273,6 +300,7 @@ void gyrei_http_server_conn_closed(gyrei_http_conn *conn)
     gyrei_list_remove(&conn->link);
     server->conn_count--;
     free(conn);
+    take_one_that_waits(server);
     close_timer_if_last(server);
     finish_if_gone(server);
 }

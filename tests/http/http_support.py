@@ -76,6 +76,8 @@ class Server:
 
     def stop(self, allowed=""):
         """Ends it; what it wrote to standard error must match `allowed` as a whole. Returns log lines."""
+        if self.stderr.closed:
+            return self.log_lines()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -218,6 +220,12 @@ class Client:
         if self.line() != b"":
             raise Broken("the last chunk's end")
         return body
+
+    def to_end(self):
+        """All bytes until the server closes."""
+        while self.more():
+            pass
+        return self.received
 
     def responses_to_end(self, heads=()):
         """Responses until the server closes; those whose index is in `heads` are to HEAD."""
