@@ -2,6 +2,7 @@
 #   tests/unit/test_*.c     internal headers, the static library; once
 #   tests/api/test_*.c      public headers and tests/support only; once per backend
 #   tests/backend/test_*.c  internal headers; once per backend
+#   tests/sim/test_*.c      public headers and the simulated kernel; once
 #   tests/FOLDER/*          scripts named test_*.{sh,py} or *_test.{sh,py}: tools once, http and cmd
 #                           per backend. Other files there are helpers of the scripts.
 # The environment of a test: GYRE_BACKEND and GYRE_BACKEND_STRICT=1 (per backend), GYRE_SOURCE_DIR,
@@ -93,6 +94,11 @@ endforeach()
 gyre_c_tests(backend TRUE names)
 foreach(name IN LISTS names)
   gyre_add_backend_tests(backend.${name} backend $<TARGET_FILE:backend_${name}>)
+endforeach()
+
+gyre_c_tests(sim FALSE names)
+foreach(name IN LISTS names)
+  gyre_add_test(sim.${name} sim $<TARGET_FILE:sim_${name}>)
 endforeach()
 
 # Finds the scripts of a folder as pairs name;path in `out`.

@@ -16,6 +16,7 @@
 #include "gyre/pipe.h"
 #include "gyre/poll.h"
 #include "gyre/signal.h"
+#include "gyre/sim.h"
 #include "gyre/stream.h"
 #include "gyre/tcp.h"
 #include "gyre/timer.h"
