@@ -13,6 +13,8 @@
 #include "gyre/address.h"
 #include "gyre/base.h"
 
+#include <stdbool.h>
+
 struct epoll_event;
 struct pollfd;
 struct open_how;
@@ -79,6 +81,18 @@ struct gyrei_env {
     uint64_t (*thread_id)(const gyrei_env *env);
     const char *(*variable)(const gyrei_env *env, const char *name); /* getenv */
     const struct gyrei_backend_ops *backend; /* NULL: chosen by backend/select.c */
+    /*
+     * What other threads would do, and signals, where the environment has its own of them; NULL:
+     * the pool's threads, the process's handlers. `run(job)` is called once, on any thread, not
+     * before job_start has returned; job_cancel says whether it came before that. `deliver` is
+     * called as a signal's handler would be, with each arrival until unwatch; one watch for each
+     * number and context.
+     */
+    void (*job_start)(const gyrei_env *env, void *job, void (*run)(void *job));
+    bool (*job_cancel)(const gyrei_env *env, void *job);
+    void (*signal_watch)(const gyrei_env *env, int signum, void (*deliver)(void *ctx, int signum),
+                         void *ctx);
+    void (*signal_unwatch)(const gyrei_env *env, int signum, void *ctx);
 };
 
 /* The real kernel. */

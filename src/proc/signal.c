@@ -116,7 +116,7 @@ static int install(int signum)
     return sigaction(signum, &action, &hub.before[signum]) == 0 ? 0 : GYRE_EINVAL;
 }
 
-static int subscribe(loop_signals *signals, int signum)
+static int subscribe_process(loop_signals *signals, int signum)
 {
     subscription *mine;
     int error = GYRE_ENOMEM;
@@ -139,7 +139,7 @@ static int subscribe(loop_signals *signals, int signum)
 }
 
 /* On return no handler refers to the loop's door any more. */
-static void unsubscribe(loop_signals *signals, int signum)
+static void unsubscribe_process(loop_signals *signals, int signum)
 {
     lock_hub();
     if (--hub.subscribers[signum] == 0)
@@ -149,6 +149,42 @@ static void unsubscribe(loop_signals *signals, int signum)
     while (__atomic_load_n(&hub.readers, __ATOMIC_SEQ_CST) > 0)
         sched_yield();
     unlock_hub();
+}
+
+/* ---- where the environment has signals of its own ---- */
+
+static void deliver(void *ctx, int signum)
+{
+    loop_signals *signals = ctx;
+
+    __atomic_store_n(&signals->subscriptions[signum]->pending, 1, __ATOMIC_RELEASE);
+    (void)gyre_async_send(signals->waker);
+}
+
+static int subscribe(gyre_loop *loop, int signum)
+{
+    loop_signals *signals = loop->signals;
+
+    if (loop->env->signal_watch == NULL)
+        return subscribe_process(signals, signum);
+    signals->subscriptions[signum] = gyrei_loop_alloc(loop, sizeof(subscription));
+    if (signals->subscriptions[signum] == NULL)
+        return GYRE_ENOMEM;
+    loop->env->signal_watch(loop->env, signum, deliver, signals);
+    return 0;
+}
+
+static void unsubscribe(gyre_loop *loop, int signum)
+{
+    loop_signals *signals = loop->signals;
+
+    if (loop->env->signal_watch == NULL) {
+        unsubscribe_process(signals, signum);
+        return;
+    }
+    loop->env->signal_unwatch(loop->env, signum, signals);
+    gyrei_loop_free(loop, signals->subscriptions[signum], sizeof(subscription));
+    signals->subscriptions[signum] = NULL;
 }
 
 /* ---- the loop's side ---- */
@@ -197,7 +233,7 @@ static void close_signals(gyre_loop *loop)
 
     for (int signum = 1; signum < SIGNALS; signum++) {
         if (signals->subscriptions[signum] != NULL)
-            unsubscribe(signals, signum);
+            unsubscribe(loop, signum);
     }
     gyrei_waker_close(signals->waker);
     gyrei_loop_free(loop, signals, sizeof(*signals));
@@ -270,7 +306,7 @@ static int start(gyre_signal *watcher, int signum, gyre_signal_cb cb, uint32_t f
         return GYRE_EINVAL;
     if (signum != watcher->signum) {
         if (signals->subscriptions[signum] == NULL)
-            error = subscribe(signals, signum);
+            error = subscribe(loop, signum);
         if (error != 0)
             return error;
         gyre_signal_stop(watcher);
@@ -306,5 +342,5 @@ void gyre_signal_stop(gyre_signal *watcher)
     gyrei_list_remove(&watcher->link);
     gyrei_handle_set_active(&watcher->handle, false);
     if (gyrei_list_empty(&signals->watchers[signum]))
-        unsubscribe(signals, signum);
+        unsubscribe(loop, signum);
 }

@@ -410,6 +410,10 @@ void gyrei_sim_env_init(gyre_sim_host *host)
         .random = sim_random,
         .thread_id = sim_thread_id,
         .variable = sim_variable,
-        .backend = host->completion ? &gyrei_sim_completion : &gyrei_sim_readiness,
+        .backend = host->completion ? &gyrei_backend_sim_ring : &gyrei_backend_sim_poller,
+        .job_start = gyrei_sim_job_start,
+        .job_cancel = gyrei_sim_job_cancel,
+        .signal_watch = gyrei_sim_signal_watch,
+        .signal_unwatch = gyrei_sim_signal_unwatch,
     };
 }

@@ -43,7 +43,7 @@ static void run_job(gyre_sim *sim, gyrei_sim_event *event)
     run(job);
 }
 
-int gyrei_sim_job_start(const gyrei_env *env, void *job, void (*run)(void *job))
+void gyrei_sim_job_start(const gyrei_env *env, void *job, void (*run)(void *job))
 {
     gyre_sim_host *host = gyrei_sim_host_of(env);
     gyre_sim *sim = host->sim;
@@ -56,7 +56,6 @@ int gyrei_sim_job_start(const gyrei_env *env, void *job, void (*run)(void *job))
     gyrei_list_append(&host->jobs, &one->link);
     gyrei_sim_schedule(sim, &one->event,
                        gyrei_sim_below(&sim->random, slow ? slow_job_max_ns : job_max_ns), run_job);
-    return 0;
 }
 
 bool gyrei_sim_job_cancel(const gyrei_env *env, void *job)
@@ -72,10 +71,74 @@ bool gyrei_sim_job_cancel(const gyrei_env *env, void *job)
     return false;
 }
 
+/* ---- signals ---- */
+
+typedef struct sim_signal {
+    gyre_link link; /* in host->signals */
+    void (*deliver)(void *ctx, int signum);
+    void *ctx;
+    int signum;
+} sim_signal;
+
+static sim_signal *signal_at(gyre_link *link)
+{
+    return GYRE_CONTAINER_OF(link, sim_signal, link);
+}
+
+void gyrei_sim_signal_watch(const gyrei_env *env, int signum,
+                            void (*deliver)(void *ctx, int signum), void *ctx)
+{
+    sim_signal *watch = gyrei_sim_new(sizeof(*watch));
+
+    watch->deliver = deliver;
+    watch->ctx = ctx;
+    watch->signum = signum;
+    gyrei_list_append(&gyrei_sim_host_of(env)->signals, &watch->link);
+}
+
+void gyrei_sim_signal_unwatch(const gyrei_env *env, int signum, void *ctx)
+{
+    gyre_sim_host *host = gyrei_sim_host_of(env);
+
+    for (gyre_link *link = host->signals.next; link != &host->signals; link = link->next) {
+        sim_signal *watch = signal_at(link);
+
+        if (watch->signum == signum && watch->ctx == ctx) {
+            gyrei_list_remove(link);
+            free(watch);
+            return;
+        }
+    }
+}
+
+void gyre_sim_host_signal(gyre_sim_host *host, int signum)
+{
+    GYRE_ASSERT(signum >= 1 && signum <= 64);
+    gyrei_sim_note(host->sim, host, "signal", signum, 0);
+    for (gyre_link *link = host->signals.next; link != &host->signals; link = link->next) {
+        if (signal_at(link)->signum == signum)
+            signal_at(link)->deliver(signal_at(link)->ctx, signum);
+    }
+}
+
+/* ---- the end ---- */
+
 void gyrei_sim_jobs_drop(gyre_sim_host *host)
 {
-    gyre_link *link;
+    gyre_link *link = host->jobs.next;
 
-    while ((link = gyrei_list_pop(&host->jobs)) != NULL)
-        free_job(job_at(link));
+    while (link != &host->jobs) {
+        sim_job *one = job_at(link);
+
+        link = link->next;
+        free_job(one);
+    }
+    link = host->signals.next;
+    while (link != &host->signals) {
+        sim_signal *watch = signal_at(link);
+
+        link = link->next;
+        free(watch);
+    }
+    gyrei_list_init(&host->signals);
 }

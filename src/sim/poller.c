@@ -280,13 +280,7 @@ static int open_backend(gyre_loop *loop, const gyrei_backend_config *config,
     return gyrei_readiness_open(loop, config, &gyrei_sim_poller_ops, backend);
 }
 
-const gyrei_backend_ops gyrei_sim_completion = {
-    .name = "sim",
-    .open = open_backend,
-    GYREI_READINESS_BACKEND,
-};
-
-const gyrei_backend_ops gyrei_sim_readiness = {
+const gyrei_backend_ops gyrei_backend_sim_poller = {
     .name = "sim",
     .open = open_backend,
     GYREI_READINESS_BACKEND,

@@ -191,8 +191,11 @@ void gyrei_sim_host_free(gyre_sim_host *host);
 /* socket.c: forgets the files that were sockets. */
 void gyrei_sim_names_drop(gyre_sim_host *host);
 /* jobs.c */
-int gyrei_sim_job_start(const gyrei_env *env, void *job, void (*run)(void *job));
+void gyrei_sim_job_start(const gyrei_env *env, void *job, void (*run)(void *job));
 bool gyrei_sim_job_cancel(const gyrei_env *env, void *job);
+void gyrei_sim_signal_watch(const gyrei_env *env, int signum,
+                            void (*deliver)(void *ctx, int signum), void *ctx);
+void gyrei_sim_signal_unwatch(const gyrei_env *env, int signum, void *ctx);
 /* chaos.c: the ticks begin if a rate asks for them. */
 void gyrei_sim_chaos_want(gyre_sim *sim);
 
@@ -217,8 +220,8 @@ struct gyrei_sim_loop {
     bool ended;   /* nothing was alive in its last turn */
 };
 
-extern const gyrei_backend_ops gyrei_sim_readiness;
-extern const gyrei_backend_ops gyrei_sim_completion;
+extern const gyrei_backend_ops gyrei_backend_sim_poller;
+extern const gyrei_backend_ops gyrei_backend_sim_ring;
 
 /* poller.c: a set of watched descriptors; a ring has one for foreign ones. */
 typedef struct gyrei_sim_poller gyrei_sim_poller;

@@ -109,12 +109,38 @@ void gyrei_work_finished(gyre_work *newest, gyre_work *oldest)
 
 /* ---- giving work to lanes ---- */
 
+/* In an environment that has threads of its own. */
+static void run_job(void *job)
+{
+    gyre_work *work = job;
+
+    work->run(work);
+    gyrei_work_finished(work, work);
+}
+
+/* Work of the same lane; without one it is the environment's. */
+static void give(gyre_loop *loop, gyrei_lane *lane, gyre_link *list)
+{
+    gyre_link *link;
+
+    if (lane != NULL) {
+        gyrei_lane_give(lane, list);
+        return;
+    }
+    while ((link = gyrei_list_pop(list)) != NULL)
+        loop->env->job_start(loop->env, from_task(link), run_job);
+}
+
+static int reserve(gyrei_lane *lane)
+{
+    return lane != NULL ? gyrei_lane_reserve(lane) : 0;
+}
+
 /* Gives what is held to its lanes, one lock for each lane. */
 static void give_held(gyre_loop *loop, gyrei_service *service)
 {
     works *self = (works *)service;
 
-    (void)loop;
     while (!gyrei_list_empty(&self->held)) {
         gyrei_lane *lane = from_task(self->held.next)->lane;
         gyre_link same;
@@ -131,7 +157,7 @@ static void give_held(gyre_loop *loop, gyrei_service *service)
                 gyrei_list_append(&same, &work->task.link);
             }
         }
-        gyrei_lane_give(lane, &same);
+        give(loop, lane, &same);
     }
     self->held_count = 0;
 }
@@ -157,7 +183,11 @@ static bool take_back(gyre_work *work, int status)
     if (work->state == GYREI_WORK_HELD) {
         gyrei_list_remove(&work->task.link);
         work->owner->held_count--;
-        gyrei_lane_unreserve(work->lane);
+        if (work->lane != NULL)
+            gyrei_lane_unreserve(work->lane);
+    } else if (work->lane == NULL) {
+        if (!work->loop->env->job_cancel(work->loop->env, work))
+            return false;
     } else if (!gyrei_lane_take_back(work->lane, work)) {
         return false;
     }
@@ -344,14 +374,14 @@ int gyre_work_submit(gyre_loop *loop, gyre_work *work, const gyre_work_options *
         return GYRE_EINVAL;
     error = works_open(loop, &self);
     pool = options->pool;
-    if (error == 0 && pool == NULL)
+    if (error == 0 && pool == NULL && loop->env->job_start == NULL)
         error = works_pool(self, &pool);
     if (error == 0)
         error = start_deadline(loop, work, options->start_within_ns);
     if (error != 0)
         return error;
-    work->lane = gyrei_pool_lane(pool, options->work_class);
-    error = gyrei_lane_reserve(work->lane);
+    work->lane = pool != NULL ? gyrei_pool_lane(pool, options->work_class) : NULL;
+    error = reserve(work->lane);
     if (error != 0) {
         if (work->has_timer)
             gyrei_timer_node_close(loop, &work->timer);
