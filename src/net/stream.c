@@ -50,14 +50,13 @@ static void flush_streams(gyre_loop *loop)
             gyrei_listen_settle(stream);
         else if ((stream->flags & GYREI_STREAM_CONNECTED) != 0 && !is_receiving(stream))
             gyrei_read_settle(stream);
-        if (!gyrei_list_empty(&stream->writes))
-            gyrei_write_send(stream);
+        gyrei_write_flush(stream);
     }
 }
 
 static void streams_close(gyre_loop *loop)
 {
-    gyrei_write_free_blocks(loop);
+    gyrei_blocks_free(loop);
     gyrei_loop_free(loop, loop->streams, sizeof(gyrei_streams));
     loop->streams = NULL;
 }
@@ -277,6 +276,7 @@ static void stream_close(gyre_loop *loop, gyre_handle *handle)
 {
     gyre_stream *stream = stream_of(handle);
 
+    gyrei_write_uncork(stream);
     if ((stream->flags & (GYREI_STREAM_FLUSH | GYREI_STREAM_RESET)) == GYREI_STREAM_FLUSH &&
         !gyrei_list_empty(&stream->writes))
         gyrei_write_send(stream);

@@ -94,6 +94,9 @@ typedef struct gyrei_streams {
     gyre_link paused;
     gyrei_write_block *free_blocks; /* through req.task.link.next */
     uint32_t free_count;
+    uint32_t cork_len;
+    gyre_stream *corked;     /* the stream whose bytes are in `cork`, or NULL */
+    gyrei_write_block *cork; /* made when it is needed first */
 } gyrei_streams;
 
 static inline int gyrei_stream_fd(const gyre_stream *stream)
@@ -164,8 +167,23 @@ void gyrei_read_finish(gyre_stream *stream);
 void gyrei_write_send(gyre_stream *stream);
 /* Ends all queued writes with `error`, at once or when the send in flight has ended. */
 void gyrei_write_fail(gyre_stream *stream, int error);
-/* Frees the loop's blocks. */
-void gyrei_write_free_blocks(gyre_loop *loop);
+/* Sends what is corked, and what is queued. */
+void gyrei_write_flush(gyre_stream *stream);
+/* Corked bytes become a request in the queue: something is to follow them, or to end it. */
+void gyrei_write_uncork(gyre_stream *stream);
+
+/* ---- block.c ---- */
+
+static inline gyrei_write_block *gyrei_block_of(gyre_write_req *req)
+{
+    return GYRE_CONTAINER_OF(req, gyrei_write_block, req);
+}
+
+/* A block with room for `len` bytes, or NULL. */
+gyrei_write_block *gyrei_block_take(gyre_loop *loop, size_t len);
+void gyrei_block_give(gyre_loop *loop, gyrei_write_block *block);
+/* Frees all that the loop keeps. */
+void gyrei_blocks_free(gyre_loop *loop);
 
 /* ---- limits.c ---- */
 

@@ -10,6 +10,10 @@
  * that is done has its callback called from the pending queue, never from inside a call. A copied
  * write is a request of our own in a block that is used again. Invariant: while `out` is in flight
  * it refers to the first request's buffers, which do not change until it has ended.
+ *
+ * The usual case has a shorter way, the cork: what a read callback copies to its own stream, whose
+ * queue is empty, gathers in one block of the loop's and is sent when the callback returns. It
+ * becomes a request only if the kernel does not take it whole, or if something is to follow it.
  */
 #include "net/stream.h"
 
@@ -18,8 +22,6 @@
 enum {
     VECTORS = 64,         /* buffers of several requests that one send gathers */
     VECTORS_MAX = 1024,   /* buffers of one request in one send: Linux's IOV_MAX */
-    BLOCK_BYTES = 4096,   /* a block with its request */
-    BLOCKS_FREE_MAX = 64, /* that a loop keeps */
     COPY_TRY_BYTES = 1024 /* a copy from here on costs more than the chance to send without one */
 };
 
@@ -37,62 +39,6 @@ static gyre_write_req *last_write(const gyre_stream *stream)
     return gyrei_list_empty(&stream->writes)
                ? NULL
                : GYRE_CONTAINER_OF(stream->writes.prev, gyre_write_req, task.link);
-}
-
-/* ---- blocks of copied bytes ---- */
-
-static gyrei_write_block *block_of(gyre_write_req *req)
-{
-    return GYRE_CONTAINER_OF(req, gyrei_write_block, req);
-}
-
-static gyrei_write_block *block_take(gyre_loop *loop, size_t len)
-{
-    gyrei_streams *streams = gyrei_streams_of(loop);
-    const size_t room = BLOCK_BYTES - sizeof(gyrei_write_block);
-    gyrei_write_block *block = streams->free_blocks;
-
-    if (len <= room && block != NULL) {
-        gyre_link *next = block->req.task.link.next;
-
-        streams->free_count--;
-        streams->free_blocks =
-            next != NULL ? block_of(GYRE_CONTAINER_OF(next, gyre_write_req, task.link)) : NULL;
-        return block;
-    }
-    if (len < room)
-        len = room;
-    if (len > UINT32_MAX)
-        return NULL;
-    block = gyrei_loop_alloc(loop, sizeof(*block) + len);
-    if (block != NULL)
-        block->room = (uint32_t)len;
-    return block;
-}
-
-static void block_give(gyre_loop *loop, gyrei_write_block *block)
-{
-    gyrei_streams *streams = gyrei_streams_of(loop);
-
-    if (block->room != BLOCK_BYTES - sizeof(*block) || streams->free_count >= BLOCKS_FREE_MAX) {
-        gyrei_loop_free(loop, block, sizeof(*block) + block->room);
-        return;
-    }
-    block->req.task.link.next =
-        streams->free_blocks != NULL ? &streams->free_blocks->req.task.link : NULL;
-    streams->free_blocks = block;
-    streams->free_count++;
-}
-
-void gyrei_write_free_blocks(gyre_loop *loop)
-{
-    gyrei_streams *streams = gyrei_streams_of(loop);
-
-    while (streams->free_blocks != NULL) {
-        gyrei_write_block *block = block_take(loop, 1);
-
-        gyrei_loop_free(loop, block, sizeof(*block) + block->room);
-    }
 }
 
 /* ---- requests that are done ---- */
@@ -121,7 +67,7 @@ static void finish_first(gyre_stream *stream, int status)
     gyrei_list_remove(&req->task.link);
     stream->queued_bytes -= req->bytes;
     if (req->kind == GYREI_WRITE_COPY) {
-        block_give(loop, block_of(req));
+        gyrei_block_give(loop, gyrei_block_of(req));
         gyrei_request_end(loop);
         if (status != 0)
             gyrei_limits_copy_failed(stream, status);
@@ -333,6 +279,7 @@ void gyrei_write_send(gyre_stream *stream)
         send_queue(stream);
     gyrei_limits_queue_changed(stream);
     gyrei_stream_update_active(stream);
+    close_if_finished(stream);
     gyrei_handle_release(&stream->handle);
 }
 
@@ -360,7 +307,7 @@ static void on_sent(gyre_loop *loop, gyre_op *op, const gyrei_result *result)
     gyrei_handle_release(&stream->handle);
 }
 
-/* ---- the user's side ---- */
+/* ---- entering the queue ---- */
 
 static int check_writable(const gyre_stream *stream)
 {
@@ -385,6 +332,106 @@ static void enqueue(gyre_stream *stream, gyre_write_req *req)
     gyrei_stream_update_active(stream);
     gyrei_stream_want_flush(stream);
 }
+
+/* Queues the first `len` bytes of a block. */
+static void enqueue_block(gyre_stream *stream, gyrei_write_block *block, size_t len)
+{
+    gyre_write_req *req = &block->req;
+
+    req->stream = stream;
+    req->cb = NULL;
+    req->kind = GYREI_WRITE_COPY;
+    req->bytes = len;
+    req->inline_bufs[0] = (gyre_buf){.base = block->bytes, .len = len};
+    req->bufs = req->inline_bufs;
+    req->buf_count = 1;
+    enqueue(stream, req);
+}
+
+/* ---- the cork ---- */
+
+static bool is_corked(const gyre_stream *stream)
+{
+    return gyrei_streams_of(stream->handle.loop)->corked == stream;
+}
+
+static bool may_cork(const gyre_stream *stream, size_t len)
+{
+    const gyre_loop *loop = stream->handle.loop;
+
+    return loop->reading == stream && gyrei_streams_of(loop)->corked == NULL &&
+           gyrei_list_empty(&stream->writes) && stream->extra == NULL && len < COPY_TRY_BYTES;
+}
+
+/* False: the bytes are to be queued as any others. */
+static bool cork(gyre_stream *stream, const void *base, size_t len)
+{
+    gyre_loop *loop = stream->handle.loop;
+    gyrei_streams *streams = gyrei_streams_of(loop);
+
+    if (streams->corked != stream) {
+        if (!may_cork(stream, len))
+            return false;
+        if (streams->cork == NULL)
+            streams->cork = gyrei_block_take(loop, 1);
+        if (streams->cork == NULL)
+            return false;
+        streams->corked = stream;
+        streams->cork_len = 0;
+        gyrei_stream_want_flush(stream);
+    } else if (len > streams->cork->room - streams->cork_len) {
+        gyrei_write_uncork(stream);
+        return false;
+    }
+    memcpy(streams->cork->bytes + streams->cork_len, base, len);
+    streams->cork_len += (uint32_t)len;
+    stream->queued_bytes += len;
+    return true;
+}
+
+void gyrei_write_uncork(gyre_stream *stream)
+{
+    gyrei_streams *streams = gyrei_streams_of(stream->handle.loop);
+    gyrei_write_block *block = streams->cork;
+
+    if (streams->corked != stream)
+        return;
+    streams->corked = NULL;
+    streams->cork = NULL;
+    stream->queued_bytes -= streams->cork_len;
+    enqueue_block(stream, block, streams->cork_len);
+}
+
+/* True: the corked bytes are gone. Else they are a request like others, sent as far as may be. */
+static bool send_cork(gyre_stream *stream)
+{
+    const gyre_loop *loop = stream->handle.loop;
+    gyrei_streams *streams = gyrei_streams_of(loop);
+    const size_t len = streams->cork_len;
+    const int64_t sent =
+        loop->env->sys->send(loop->env, gyrei_stream_fd(stream), streams->cork->bytes, len);
+
+    if (sent == (int64_t)len) {
+        streams->corked = NULL;
+        stream->queued_bytes -= len;
+        gyrei_limits_active(stream);
+        gyrei_limits_queue_changed(stream);
+        return true;
+    }
+    gyrei_write_uncork(stream);
+    (void)account(stream, len, sent);
+    return false;
+}
+
+void gyrei_write_flush(gyre_stream *stream)
+{
+    if (is_corked(stream) && send_cork(stream))
+        return;
+    if (!gyrei_list_empty(&stream->writes))
+        gyrei_write_send(stream);
+}
+
+/* ---- the user's side ---- */
 
 int gyre_write(gyre_stream *stream, gyre_write_req *req, const gyre_buf *bufs, uint32_t buf_count,
                gyre_write_cb cb)
@@ -416,6 +463,7 @@ int gyre_write(gyre_stream *stream, gyre_write_req *req, const gyre_buf *bufs, u
 
         req->bufs = array.ours;
     }
+    gyrei_write_uncork(stream);
     enqueue(stream, req);
     return 0;
 }
@@ -428,7 +476,7 @@ int64_t gyre_try_write(gyre_stream *stream, const gyre_buf *bufs, uint32_t buf_c
     GYRE_ASSERT(bufs != NULL && buf_count > 0);
     if (error != 0)
         return error;
-    if (!gyrei_list_empty(&stream->writes))
+    if (!gyrei_list_empty(&stream->writes) || is_corked(stream))
         return GYRE_EAGAIN;
     sent = send_now(stream, bufs, buf_count);
     if (sent > 0)
@@ -448,7 +496,7 @@ static bool append_to_last(gyre_stream *stream, const void *base, size_t len)
     if (req == NULL || req->kind != GYREI_WRITE_COPY ||
         (req == first_write(stream) && !gyrei_op_is_idle(&stream->out)))
         return false;
-    block = block_of(req);
+    block = gyrei_block_of(req);
     buf = req->bufs;
     if (len > block->room - (size_t)(buf->base + buf->len - block->bytes))
         return false;
@@ -463,23 +511,14 @@ static bool append_to_last(gyre_stream *stream, const void *base, size_t len)
 static int queue_copy(gyre_stream *stream, const void *base, size_t len)
 {
     gyrei_write_block *block;
-    gyre_write_req *req;
 
     if (append_to_last(stream, base, len))
         return 0;
-    block = block_take(stream->handle.loop, len);
+    block = gyrei_block_take(stream->handle.loop, len);
     if (block == NULL)
         return GYRE_ENOMEM;
     memcpy(block->bytes, base, len);
-    req = &block->req;
-    req->stream = stream;
-    req->cb = NULL;
-    req->kind = GYREI_WRITE_COPY;
-    req->bytes = len;
-    req->inline_bufs[0] = (gyre_buf){.base = block->bytes, .len = len};
-    req->bufs = req->inline_bufs;
-    req->buf_count = 1;
-    enqueue(stream, req);
+    enqueue_block(stream, block, len);
     return 0;
 }
 
@@ -494,7 +533,7 @@ int gyre_write_copy(gyre_stream *stream, const void *base, size_t len)
         error = gyrei_limits_admit(stream, len);
     if (error != 0)
         return error;
-    if (len == 0)
+    if (len == 0 || cork(stream, base, len))
         return 0;
     if (len >= COPY_TRY_BYTES && gyrei_list_empty(&stream->writes)) {
         const gyre_buf whole = gyre_buf_init(base, len);
@@ -531,6 +570,7 @@ int gyre_shutdown(gyre_stream *stream, gyre_write_req *req, gyre_write_cb cb)
     req->bytes = 0;
     req->buf_count = 0;
     req->bufs = req->inline_bufs;
+    gyrei_write_uncork(stream);
     enqueue(stream, req);
     return 0;
 }
@@ -541,6 +581,7 @@ void gyre_stream_finish(gyre_stream *stream, gyre_close_cb cb)
     GYRE_ASSERT(!gyrei_handle_is_closing(&stream->handle));
     GYRE_ASSERT((stream->flags & GYREI_STREAM_FINISHING) == 0);
     gyre_read_stop(stream);
+    gyrei_write_uncork(stream);
     if (gyrei_list_empty(&stream->writes)) {
         gyre_close(&stream->handle, cb);
         return;
