@@ -8,13 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define OPTIONS_HELP SERVER_OPTIONS_HELP("8080")
+
 static const char help[] =
     "usage: gyre serve DIR [options]\n\n"
     "Serves the files of a directory over HTTP/1.1.\n\n"
-    "options:\n" SERVER_OPTIONS_HELP(
-        "8080") "  --access-log FILE   where a line for each request goes: a file, - for standard output\n"
-                "                      (default), or off\n"
-                "  --drain SECONDS     time for requests in flight after SIGTERM or SIGINT (default 10)\n";
+    "options:\n" OPTIONS_HELP
+    "  --access-log FILE   where a line for each request goes: a file, - for standard output\n"
+    "                      (default), or off\n"
+    "  --drain SECONDS     time for requests in flight after SIGTERM or SIGINT (default 10)\n";
 
 typedef struct serve {
     server_options server;

@@ -6,9 +6,9 @@
  *                   +--> file: conditions, range --> read a piece --> send it --> ... --> close
  *
  * The directory is held open, and every path is resolved beneath it by the kernel. A file that
- * shrinks while it is sent ends the connection; one that grows is sent as long as it was. A transfer
- * that finds no descriptor left takes a spare one, or waits until another one closes its file: where
- * connections have taken all of them (accept runs ahead on io_uring), files can still be sent.
+ * shrinks while it is sent ends the connection; one that grows is sent as long as it was. A
+ * transfer that finds no descriptor left takes a spare one, or waits until another one closes its
+ * file: where connections have taken all of them (accept runs ahead on io_uring), files are sent.
  */
 #include "core/backend.h"
 #include "http/http.h"
