@@ -39,7 +39,8 @@ _Static_assert((int)GYREI_URING_TAGS <= 16, "tags have four bits");
 enum gyrei_uring_op_flags {
     GYREI_URING_OP_WAITING = GYREI_OP_BACKEND_A, /* in the list of waiting ops, not in the kernel */
     GYREI_URING_OP_OWED = GYREI_OP_BACKEND_B,    /* its cancel did not reach the kernel yet */
-    GYREI_URING_OP_SINGLE = GYREI_OP_BACKEND_C   /* multishot by arming it anew for each result */
+    GYREI_URING_OP_SINGLE = GYREI_OP_BACKEND_C,  /* multishot by arming it anew for each result */
+    GYREI_URING_OP_STARVED = GYREI_OP_BACKEND_D  /* found no buffer: it is armed for one result */
 };
 
 typedef struct gyrei_uring {

@@ -6,6 +6,9 @@
  *               |  +-- F_MORE is clear, no buffer, no room: the request ended, the op did not
  *               +----- armed anew: at once, or from the list of waiting ops before the next wait
  *
+ * A multishot receive takes all buffers that it can fill. One that found none is therefore armed
+ * for a single result, so that what is free then serves many: a firehose starves nobody.
+ *
  * Invariants: an op in the list of waiting ops is not in the kernel, and only
  * gyrei_uring_pay_debts finishes it; so the list needs one pointer, for which a receive into the
  * pool and an accept lend arg64. Whatever a completion carries that nobody wants is given back:
@@ -45,7 +48,9 @@ static bool is_renewable(const gyre_op *op)
 
 static bool is_multishot_request(const gyre_op *op)
 {
-    return (op->flags & (GYREI_OP_MULTISHOT | GYREI_URING_OP_SINGLE)) == GYREI_OP_MULTISHOT;
+    const uint16_t flags = GYREI_OP_MULTISHOT | GYREI_URING_OP_SINGLE | GYREI_URING_OP_STARVED;
+
+    return (op->flags & flags) == GYREI_OP_MULTISHOT;
 }
 
 /* ---- submission entries ---- */
@@ -301,7 +306,9 @@ static void interrupt(gyrei_uring *uring, gyre_op *op, int32_t value)
 {
     if (value == GYRE_EINVAL)
         op->flags |= GYREI_URING_OP_SINGLE;
-    if (value != GYRE_ENOBUFS)
+    if (value == GYRE_ENOBUFS)
+        op->flags |= GYREI_URING_OP_STARVED;
+    else
         uring->waiting_due = true;
     wait_to_arm(uring, op);
 }
@@ -322,6 +329,15 @@ static bool complete_without(gyrei_uring *uring, gyre_op *op, const struct io_ur
     return true;
 }
 
+/* Behind those that wait, so that one that always has bytes takes no buffer before them. */
+static void arm_anew(gyrei_uring *uring, gyre_op *op)
+{
+    if (uring->waiting_first == NULL && gyrei_uring_arm(uring, op))
+        return;
+    uring->waiting_due = true;
+    wait_to_arm(uring, op);
+}
+
 /* A result of an op that may have more; when the request has ended, it is armed anew. */
 static bool complete_with(gyrei_uring *uring, gyre_op *op, const struct io_uring_cqe *cqe)
 {
@@ -340,10 +356,9 @@ static bool complete_with(gyrei_uring *uring, gyre_op *op, const struct io_uring
     } else if (!gyrei_op_complete(uring->loop, op, cqe->res, flags, 0)) {
         return false;
     }
-    if (more && ended && !gyrei_uring_arm(uring, op)) {
-        uring->waiting_due = true;
-        wait_to_arm(uring, op);
-    }
+    op->flags &= (uint16_t)~GYREI_URING_OP_STARVED;
+    if (more && ended)
+        arm_anew(uring, op);
     return true;
 }
 

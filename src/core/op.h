@@ -71,7 +71,8 @@ enum gyrei_op_flags {
     GYREI_OP_RESULT_MORE = 512,
     GYREI_OP_BACKEND_A = 1024, /* free for the backend's own use; cleared at submit */
     GYREI_OP_BACKEND_B = 2048,
-    GYREI_OP_BACKEND_C = 4096
+    GYREI_OP_BACKEND_C = 4096,
+    GYREI_OP_BACKEND_D = 8192
 };
 
 enum gyrei_result_flags {
