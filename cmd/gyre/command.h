@@ -15,6 +15,7 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 int gyre_cmd_echo(int argc, char **argv);
 int gyre_cmd_serve(int argc, char **argv);
+int gyre_cmd_sim(int argc, char **argv);
 
 /* The options of every server. */
 typedef struct server_options {

@@ -18,6 +18,7 @@ static const struct {
     {"serve", gyre_cmd_serve, "serve the files of a directory over HTTP/1.1"},
 #endif
     {"echo", gyre_cmd_echo, "send back what arrives"},
+    {"sim", gyre_cmd_sim, "run seeds on the simulated kernel"},
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 

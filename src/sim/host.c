@@ -135,6 +135,8 @@ static void boot(gyre_sim *sim, gyrei_sim_event *event)
     gyre_sim_host *host = GYRE_CONTAINER_OF(event, gyre_sim_host, restart);
     int error;
 
+    if (host->state == GYREI_SIM_UP)
+        return;
     host->powered = true;
     error = gyre_sim_loop_init(host, &host->loop, NULL);
     if (error != 0) {
@@ -154,8 +156,7 @@ static void boot(gyre_sim *sim, gyrei_sim_event *event)
 
 void gyre_sim_host_restart(gyre_sim_host *host, uint64_t after_ns)
 {
-    if (host->state == GYREI_SIM_DOWN)
-        gyrei_sim_schedule(host->sim, &host->restart, after_ns, boot);
+    gyrei_sim_schedule(host->sim, &host->restart, after_ns, boot);
 }
 
 /* ---- the end ---- */

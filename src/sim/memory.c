@@ -84,10 +84,15 @@ void gyrei_sim_memory_init(gyre_sim_host *host)
 
 void gyrei_sim_memory_drop(gyre_sim_host *host)
 {
-    gyre_link *link;
+    gyre_link *link = host->blocks.next;
 
-    while ((link = gyrei_list_pop(&host->blocks)) != NULL)
-        free(GYRE_CONTAINER_OF(link, block, link));
+    while (link != &host->blocks) {
+        block *old = GYRE_CONTAINER_OF(link, block, link);
+
+        link = link->next;
+        free(old);
+    }
+    gyrei_list_init(&host->blocks);
     host->block_count = 0;
     host->block_bytes = 0;
 }

@@ -143,9 +143,8 @@ static void dispose(gyrei_sim_ring *ring, const gyrei_sim_completion *values)
         (void)gyrei_sim_fd_close(ring->host, values->value);
 }
 
-static bool reap_first(gyrei_sim_ring *ring)
+static bool reap(gyrei_sim_ring *ring, gyrei_sim_completion *first)
 {
-    gyrei_sim_completion *first = completion_at(ring->completions.next);
     gyre_op *op = gyrei_op_find(ring->base.loop, first->id);
 
     if (op == NULL)
@@ -156,6 +155,20 @@ static bool reap_first(gyrei_sim_ring *ring)
     gyrei_list_remove(&first->link);
     free(first);
     return true;
+}
+
+/* Until the loop has no room for more: then the rest stays. */
+static void reap_all(gyrei_sim_ring *ring)
+{
+    gyre_link *link = ring->completions.next;
+
+    while (link != &ring->completions) {
+        gyrei_sim_completion *first = completion_at(link);
+
+        link = link->next;
+        if (!reap(ring, first))
+            return;
+    }
 }
 
 static bool ring_ready(const gyrei_sim_loop *loop)
@@ -179,8 +192,7 @@ static int ring_wait(gyrei_backend *backend, uint64_t timeout_ns)
     ring->base.woken = false;
     if (ring->foreign_used)
         error = gyrei_ready_wait(&ring->foreign, 0);
-    while (!gyrei_list_empty(&ring->completions) && reap_first(ring))
-        ;
+    reap_all(ring);
     return error;
 }
 

@@ -47,7 +47,7 @@ typedef struct gyrei_sim_ring {
 /* Takes a buffer for a receive; UINT32_MAX: none is free. */
 uint32_t gyrei_sim_ring_buffer(gyrei_sim_ring *ring);
 /* Gives back a buffer that nobody holds any more. */
-void gyrei_sim_ring_give(gyrei_sim_ring *ring, uint32_t buffer);
+void gyrei_sim_ring_give(gyrei_sim_ring *ring, uint32_t index);
 void gyrei_sim_ring_push(gyrei_sim_ring *ring, const gyrei_sim_completion *values);
 
 /* ---- ring_ops.c ---- */

@@ -182,8 +182,8 @@ static bool step(gyre_sim *sim, uint64_t until_ns)
     gyre_sim_host *host;
     uint64_t next;
 
-    while (gyrei_sim_fire_next(sim))
-        ;
+    if (gyrei_sim_fire_next(sim))
+        return true;
     host = sim->failure == NULL ? pick(sim) : NULL;
     if (host != NULL) {
         count_turn(sim);
@@ -191,7 +191,7 @@ static bool step(gyre_sim *sim, uint64_t until_ns)
         return true;
     }
     next = next_ns(sim);
-    if (sim->failure != NULL || next > until_ns)
+    if (sim->failure != NULL || next == UINT64_MAX || next > until_ns)
         return false;
     if (next > sim->now_ns) {
         sim->now_ns = next;
@@ -216,10 +216,9 @@ int gyrei_sim_sleep(gyrei_sim_loop *loop, uint64_t timeout_ns)
     while (!loop->woken && !loop->ops->ready(loop) && sim->now_ns < until_ns) {
         if (step(sim, until_ns))
             continue;
-        if (until_ns == UINT64_MAX)
+        if (until_ns == UINT64_MAX || sim->failure != NULL)
             break;
-        if (sim->now_ns < until_ns)
-            sim->now_ns = until_ns;
+        sim->now_ns = until_ns;
     }
     loop->running = was_running;
     if (sim->now_ns < until_ns && !loop->woken && !loop->ops->ready(loop))
