@@ -1,7 +1,7 @@
 /*
- * The HTTP server as a library: deadlines, limits, and responses that a handler gives at once, later,
- * in pieces, or not at all. Clients are raw sockets of the same thread; the loop runs until they have
- * what they wait for.
+ * The HTTP server as a library: deadlines, limits, and responses that a handler gives at once,
+ * later, in pieces, or not at all. Clients are raw sockets of the same thread; the loop runs until
+ * they have what they wait for.
  */
 #include "fixture.h"
 
