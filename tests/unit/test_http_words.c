@@ -230,7 +230,7 @@ static void test_what_is_no_path(void **state)
     }
 }
 
-/* Whatever the target: no byte behind the room is written, and no segment that comes out is "..". */
+/* Whatever the target: no segment that comes out is "..". */
 static void test_paths_stay_inside(void **state)
 {
     static const char letters[] = "/.%2ea\\";
