@@ -9,6 +9,9 @@
 
 static const scenario *const scenarios[] = {
     &scenario_echo,
+    &scenario_request,
+    &scenario_timers,
+    &scenario_storm,
 };
 enum { SCENARIOS = sizeof(scenarios) / sizeof(scenarios[0]), GONE = 0xDD, QUIT_SECONDS = 40 };
 
@@ -244,7 +247,8 @@ static void quit_programs(swarm *self)
         program *each = &self->programs[i];
 
         each->quitting = true;
-        each->closes = each->loop != NULL && each->role->quit != NULL && one_in(each, 2);
+        each->closes = each->loop != NULL && each->role->quit != NULL &&
+                       (each->role->always_quits || one_in(each, 2));
         if (each->closes)
             each->role->quit(each);
     }

@@ -22,6 +22,7 @@ enum { PROGRAMS_MAX = 16, FAILURE_MAX = 160 };
 typedef struct role {
     int (*boot)(program *self);  /* negative: boots again later */
     void (*quit)(program *self); /* closes everything in order; may be NULL */
+    bool always_quits;
 } role;
 
 typedef struct scenario {
