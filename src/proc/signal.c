@@ -42,6 +42,7 @@ static struct {
 typedef struct loop_signals {
     gyre_remote *waker;
     gyre_link watchers[SIGNALS];
+    uint32_t watcher_counts[SIGNALS]; /* on that list, or due for their callback in a batch */
     subscription *subscriptions[SIGNALS];
 } loop_signals;
 
@@ -311,6 +312,7 @@ static int start(gyre_signal *watcher, int signum, gyre_signal_cb cb, uint32_t f
             return error;
         gyre_signal_stop(watcher);
         watcher->signum = signum;
+        signals->watcher_counts[signum]++;
         gyrei_list_append(&signals->watchers[signum], &watcher->link);
         gyrei_handle_set_active(&watcher->handle, true);
     }
@@ -341,6 +343,6 @@ void gyre_signal_stop(gyre_signal *watcher)
     watcher->signum = 0;
     gyrei_list_remove(&watcher->link);
     gyrei_handle_set_active(&watcher->handle, false);
-    if (gyrei_list_empty(&signals->watchers[signum]))
+    if (--signals->watcher_counts[signum] == 0)
         unsubscribe(loop, signum);
 }
