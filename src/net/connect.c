@@ -6,7 +6,7 @@
  */
 #include "net/stream.h"
 
-enum { CONNECT_TIMED_OUT = 1, CONNECT_HAS_TIMER = 2 };
+enum { CONNECT_IN_PROGRESS = 1, CONNECT_HAS_TIMER = 2, CONNECT_TIMED_OUT = 4 };
 
 static void finish(gyre_stream *stream, gyre_connect_req *req, int status)
 {
@@ -24,7 +24,7 @@ static void finish(gyre_stream *stream, gyre_connect_req *req, int status)
     gyrei_stream_update_active(stream);
     gyrei_request_end(loop);
     req->status = status;
-    req->stream = NULL;
+    req->flags = 0;
     gyrei_callback_enter(loop, &frame, stream->handle.kind, stream, stream->handle.name);
     req->cb(req, status);
     gyrei_callback_leave(loop, &frame);
@@ -106,6 +106,7 @@ int gyrei_connect_start(gyre_stream *stream, gyre_connect_req *req, uint64_t tim
     }
     req->stream = stream;
     req->cb = cb;
+    req->flags |= CONNECT_IN_PROGRESS;
     stream->extra->connect = req;
     stream->flags |= GYREI_STREAM_CONNECTING;
     gyrei_stream_update_active(stream);
@@ -121,7 +122,7 @@ int gyre_connect_cancel(gyre_connect_req *req)
 {
     gyre_stream *stream = req->stream;
 
-    if (stream == NULL || stream->extra == NULL || stream->extra->connect != req)
+    if ((req->flags & CONNECT_IN_PROGRESS) == 0) /* the stream may be gone then */
         return GYRE_ENOENT;
     gyrei_loop_check(stream->handle.loop);
     gyrei_op_cancel(stream->handle.loop, &stream->out);

@@ -1,0 +1,283 @@
+/*
+ * Files: open, stat, read and close as requests, their errors as results.
+ */
+#include "peers.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char folder[64];
+static int called;
+static bool inside;
+
+static int set_up(void **state)
+{
+    called = 0;
+    inside = false;
+    (void)snprintf(folder, sizeof(folder), "/tmp/gyre-fs-XXXXXX");
+    if (mkdtemp(folder) == NULL)
+        return -1;
+    return loop_set_up(state);
+}
+
+static int tear_down(void **state)
+{
+    char command[128];
+    const int error = loop_tear_down(state);
+
+    (void)snprintf(command, sizeof(command), "rm -rf %s", folder);
+    return system(command) == 0 ? error : -1; /* NOLINT(cert-env33-c) */
+}
+
+#define FS_TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+static void on_done(gyre_fs_req *req)
+{
+    assert_false(inside);
+    assert_non_null(req);
+    called++;
+}
+
+static gyre_fs_req *req_new(void)
+{
+    return lasting(sizeof(gyre_fs_req));
+}
+
+/* Waits for a request that was made just now, with `error` as what the call returned. */
+static int64_t result_of(const gyre_fs_req *req, int error)
+{
+    const int goal = called + 1;
+
+    if (error != 0)
+        return error;
+    run_until(&called, goal);
+    return req->result;
+}
+
+static int64_t open_file(const char *path, uint32_t flags)
+{
+    gyre_fs_req *req = req_new();
+
+    return result_of(req, gyre_fs_open(loop, req, GYRE_FS_CWD, path, flags, 0600, on_done));
+}
+
+static int64_t read_file(int fd, void *bytes, size_t len, uint64_t offset)
+{
+    gyre_fs_req *req = req_new();
+
+    return result_of(req, gyre_fs_read(loop, req, fd, bytes, len, offset, on_done));
+}
+
+static int64_t close_file(int64_t fd)
+{
+    gyre_fs_req *req = req_new();
+
+    return result_of(req, gyre_fs_close(loop, req, (int)fd, on_done));
+}
+
+/* A file of that name in the test's folder, with these bytes; its path lasts. */
+static char *file_with(const char *name, const char *bytes, size_t len)
+{
+    char *path = lasting(128);
+    FILE *file;
+
+    (void)snprintf(path, 128, "%s/%s", folder, name);
+    file = fopen(path, "we");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, len, file), len);
+    assert_int_equal(fclose(file), 0);
+    return path;
+}
+
+static void a_file_is_opened_looked_at_read_and_closed(void **state)
+{
+    char *path = file_with("file", "hello, gyre", 11);
+    gyre_fs_req *req = req_new();
+    char *bytes = lasting(32);
+    struct stat expected;
+    int64_t fd = open_file(path, GYRE_FS_READ);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_true((fcntl((int)fd, F_GETFD) & FD_CLOEXEC) != 0);
+    assert_int_equal(result_of(req, gyre_fs_stat_fd(loop, req, (int)fd, on_done)), 0);
+    assert_int_equal(stat(path, &expected), 0);
+    assert_int_equal(req->stat.size, 11);
+    assert_int_equal(req->stat.type, GYRE_FS_FILE);
+    assert_int_equal(req->stat.inode, expected.st_ino);
+    assert_int_equal(req->stat.modified_ns / (int64_t)GYRE_SECOND, expected.st_mtim.tv_sec);
+    assert_int_equal(read_file((int)fd, bytes, 32, 0), 11);
+    assert_memory_equal(bytes, "hello, gyre", 11);
+    assert_int_equal(read_file((int)fd, bytes, 4, 7), 4);
+    assert_memory_equal(bytes, "gyre", 4);
+    assert_int_equal(read_file((int)fd, bytes, 4, 11), 0);
+    assert_int_equal(read_file((int)fd, bytes, 4, 1000), 0);
+    assert_int_equal(close_file(fd), 0);
+    assert_int_equal(close_file(fd), GYRE_EBADF);
+}
+
+static void stat_follows_links_and_knows_kinds(void **state)
+{
+    const struct {
+        const char *path;
+        int64_t result;
+        gyre_fs_type type;
+    } cases[] = {
+        {"/", 0, GYRE_FS_DIRECTORY},
+        {"/dev/null", 0, GYRE_FS_OTHER},
+        {"/proc/self/exe", 0, GYRE_FS_FILE},
+        {"/nonexistent", GYRE_ENOENT, GYRE_FS_OTHER},
+        {"/dev/null/x", GYRE_ENOTDIR, GYRE_FS_OTHER},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        gyre_fs_req *req = req_new();
+        const int error = gyre_fs_stat_path(loop, req, GYRE_FS_CWD, cases[i].path, on_done);
+
+        assert_int_equal(result_of(req, error), cases[i].result);
+        if (cases[i].result == 0)
+            assert_int_equal(req->stat.type, cases[i].type);
+    }
+}
+
+static void errors_are_results(void **state)
+{
+    char *path = file_with("file", "x", 1);
+    char byte;
+
+    (void)state;
+    assert_int_equal(open_file("/nonexistent/file", GYRE_FS_READ), GYRE_ENOENT);
+    assert_int_equal(open_file(path, GYRE_FS_READ | GYRE_FS_DIRECTORY_ONLY), GYRE_ENOTDIR);
+    assert_int_equal(open_file(path, GYRE_FS_WRITE | GYRE_FS_CREATE | GYRE_FS_EXCLUSIVE),
+                     GYRE_EEXIST);
+    assert_int_equal(open_file("/", GYRE_FS_WRITE), GYRE_EISDIR);
+    assert_int_equal(read_file(1 << 19, &byte, 1, 0), GYRE_EBADF);
+    assert_int_equal(read_file(lasting_fd(open("/", O_RDONLY | O_CLOEXEC)), &byte, 1, 0),
+                     GYRE_EISDIR);
+}
+
+/* What is beneath a directory stays there, however the path is spelt. */
+static void paths_that_leave_the_directory_are_refused(void **state)
+{
+    const char *const paths[] = {"../etc/passwd", "/etc/passwd", "link", "down/../../etc/passwd"};
+    char from[128];
+    int directory;
+
+    (void)state;
+    file_with("inside", "x", 1);
+    (void)snprintf(from, sizeof(from), "%s/link", folder);
+    assert_int_equal(symlink("/etc/passwd", from), 0);
+    (void)snprintf(from, sizeof(from), "%s/down", folder);
+    assert_int_equal(mkdir(from, 0700), 0);
+    directory = lasting_fd(open(folder, O_PATH | O_CLOEXEC));
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        gyre_fs_req *req = req_new();
+        const int error = gyre_fs_open(loop, req, directory, paths[i],
+                                       GYRE_FS_READ | GYRE_FS_BENEATH, 0, on_done);
+
+        assert_int_equal(result_of(req, error), GYRE_EXDEV);
+    }
+    gyre_fs_req *req = req_new();
+    const int error = gyre_fs_open(loop, req, directory, "down/../inside",
+                                   GYRE_FS_READ | GYRE_FS_BENEATH, 0, on_done);
+    const int64_t fd = result_of(req, error);
+
+    assert_true(fd >= 0);
+    lasting_fd((int)fd);
+}
+
+static void files_are_made_truncated_and_appended_to(void **state)
+{
+    char path[128];
+    int64_t fd;
+    struct stat expected;
+
+    (void)state;
+    (void)snprintf(path, sizeof(path), "%s/new", folder);
+    fd = open_file(path, GYRE_FS_WRITE | GYRE_FS_CREATE | GYRE_FS_EXCLUSIVE);
+    assert_true(fd >= 0);
+    assert_int_equal(write((int)fd, "abc", 3), 3);
+    assert_int_equal(close_file(fd), 0);
+    assert_int_equal(stat(path, &expected), 0);
+    assert_int_equal(expected.st_mode & 0777, 0600);
+    fd = open_file(path, GYRE_FS_WRITE | GYRE_FS_APPEND);
+    assert_int_equal(write((int)fd, "d", 1), 1);
+    assert_int_equal(close_file(fd), 0);
+    assert_int_equal(stat(path, &expected), 0);
+    assert_int_equal(expected.st_size, 4);
+    fd = open_file(path, GYRE_FS_WRITE | GYRE_FS_TRUNCATE);
+    assert_int_equal(close_file(fd), 0);
+    assert_int_equal(stat(path, &expected), 0);
+    assert_int_equal(expected.st_size, 0);
+}
+
+static void a_large_read_is_whole(void **state)
+{
+    enum { BYTES = 5000000 };
+    char *bytes = lasting(BYTES);
+    char *got = lasting(BYTES);
+    char *path;
+    int64_t fd;
+
+    (void)state;
+    for (size_t i = 0; i < BYTES; i++)
+        bytes[i] = (char)(i * 31 >> 3);
+    path = file_with("large", bytes, BYTES);
+    fd = open_file(path, GYRE_FS_READ);
+    lasting_fd((int)fd);
+    assert_int_equal(read_file((int)fd, got, BYTES, 0), BYTES);
+    assert_memory_equal(got, bytes, BYTES);
+}
+
+static void cancelled_requests_call_back_once(void **state)
+{
+    enum { COUNT = 200 };
+
+    (void)state;
+    for (int i = 0; i < COUNT; i++) {
+        gyre_fs_req *req = req_new();
+
+        inside = true;
+        assert_int_equal(gyre_fs_stat_path(loop, req, GYRE_FS_CWD, "/", on_done), 0);
+        if (i % 2 == 0)
+            assert_int_equal(gyre_fs_cancel(req), 0);
+        inside = false;
+    }
+    assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
+    assert_int_equal(called, COUNT);
+}
+
+/* A fifo without another end does not hold the loop up. */
+static void a_fifo_does_not_block_when_asked_not_to(void **state)
+{
+    char path[128];
+    int64_t fd;
+
+    (void)state;
+    (void)snprintf(path, sizeof(path), "%s/fifo", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    fd = open_file(path, GYRE_FS_READ | GYRE_FS_NONBLOCK);
+    assert_true(fd >= 0);
+    lasting_fd((int)fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FS_TEST(a_file_is_opened_looked_at_read_and_closed),
+        FS_TEST(stat_follows_links_and_knows_kinds),
+        FS_TEST(errors_are_results),
+        FS_TEST(paths_that_leave_the_directory_are_refused),
+        FS_TEST(files_are_made_truncated_and_appended_to),
+        FS_TEST(a_large_read_is_whole),
+        FS_TEST(cancelled_requests_call_back_once),
+        FS_TEST(a_fifo_does_not_block_when_asked_not_to),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
