@@ -224,6 +224,9 @@ void gyre_poll_stop(gyre_poll *poll)
     gyre_loop *loop = poll->handle.loop;
 
     gyrei_loop_check(loop);
+    /* The number of a stopped watcher may be somebody else's by now. */
+    if (!gyre_is_active(&poll->handle))
+        return;
     gyrei_handle_set_active(&poll->handle, false);
     gyrei_op_cancel(loop, &poll->op);
     /* Nothing refers to the descriptor when this returns: its owner may close it now. */

@@ -230,13 +230,11 @@ static void a_set_that_is_changed_outside_holds_in_the_next_turn(void **state)
     assert_int_equal(last_events, GYRE_POLL_OUT);
 }
 
-static gyre_poll *sibling;
-
 static void narrow_sibling(gyre_poll *watcher, int status, uint32_t events)
 {
     note(watcher, status, events);
     gyre_poll_stop(watcher);
-    assert_int_equal(gyre_poll_start(sibling, GYRE_POLL_IN, note), 0);
+    assert_int_equal(gyre_poll_start(watcher->data, GYRE_POLL_IN, note), 0);
 }
 
 /* The sibling's event may have been fetched already: it was for a set that holds no more. */
@@ -244,14 +242,16 @@ static void an_event_that_is_not_wanted_any_more_is_not_told(void **state)
 {
     int fds[2];
     gyre_poll *first;
+    gyre_poll *second;
 
     (void)state;
     unix_pair(fds);
     lasting_fd(fds[0]);
     lasting_fd(fds[1]);
     first = watch(fds[0], GYRE_POLL_OUT, narrow_sibling);
-    sibling = watch(fds[1], GYRE_POLL_OUT, narrow_sibling);
-    sibling->data = first;
+    second = watch(fds[1], GYRE_POLL_OUT, narrow_sibling);
+    first->data = second;
+    second->data = first;
     run_until(&called, 1);
     run_turns(4);
     assert_int_equal(called, 1);
@@ -321,6 +321,7 @@ static void the_owner_closes_right_after_stop_and_the_peer_gets_its_end(void **s
         gyre_poll_stop(watcher);
         close(fds[0]);
         assert_true(peer_is_at_end(lasting_fd(fds[1])));
+        gyre_close(&watcher->handle, NULL);
     }
 }
 
