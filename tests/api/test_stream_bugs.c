@@ -365,8 +365,8 @@ static int chained;
 
 static void write_again(gyre_write_req *req, int status)
 {
-    char here;
-    ptrdiff_t depth = stack_begin - &here;
+    /* not the address of a local: ASan keeps these elsewhere */
+    ptrdiff_t depth = stack_begin - (const char *)__builtin_frame_address(0);
 
     assert_int_equal(status, 0);
     if (depth < 0)
@@ -380,12 +380,11 @@ static void write_again(gyre_write_req *req, int status)
 static void a_million_completions_chained_from_callbacks_keep_the_stack_flat(void **state)
 {
     gyre_write_req req = {0};
-    char here;
     int peer;
     gyre_pipe *local = pipe_new("pipe", &peer);
 
     (void)state;
-    stack_begin = &here;
+    stack_begin = __builtin_frame_address(0);
     stack_most = chained = 0;
     assert_int_equal(gyre_write(&local->stream, &req, NULL, 0, write_again), 0);
     assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
