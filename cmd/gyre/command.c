@@ -109,6 +109,19 @@ int server_option(server_options *options, const char *help, int argc, char **ar
 }
 
 /*
+ * Whether the server that `fd` was connected to is gone: a ring that is torn down keeps its
+ * listener for a moment longer than its process, whose number the kernel noted (unix(7)).
+ */
+static bool is_orphaned(int fd)
+{
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid > 0 &&
+           kill(peer.pid, 0) != 0 && errno == ESRCH;
+}
+
+/*
  * A socket that its server left behind, because it crashed, is in the way of the next one. It is
  * one if nobody takes a connection on it; anything else stays, and binding says that it is there.
  */
@@ -122,7 +135,7 @@ static void remove_stale_socket(const gyre_address *address, const char *path)
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return;
-    if (connect(fd, &address->u.any, address->len) != 0 && errno == ECONNREFUSED)
+    if (connect(fd, &address->u.any, address->len) == 0 ? is_orphaned(fd) : errno == ECONNREFUSED)
         (void)unlink(path);
     close(fd);
 }

@@ -51,6 +51,7 @@ class Started:
         else:
             self.process.kill()
             self.process.wait()
+        self.stderr.close()
 
     def errors(self):
         self.stderr.seek(0)
