@@ -158,7 +158,7 @@ GYRE_EXPORT void gyre_read_stop(gyre_stream *stream);
  * Thread: loop.
  * Phase:  inside a read callback.
  * Errors: GYRE_ENOBUFS when the loop's budget (read_keep_max) is spent: copy the bytes then;
- *         GYRE_EINVAL outside a read callback.
+ *         GYRE_EINVAL outside a read callback, or when it is kept already.
  * Since:  0.1.
  */
 GYRE_EXPORT int gyre_buf_keep(gyre_stream *stream, const gyre_buf *buf);

@@ -261,6 +261,7 @@ void gyre_read_stop(gyre_stream *stream)
 int gyre_buf_keep(gyre_stream *stream, const gyre_buf *buf)
 {
     gyre_loop *loop = stream->handle.loop;
+    int error;
 
     gyrei_loop_check(loop);
     if (loop->reading != stream || buf == NULL || buf->base == NULL ||
@@ -269,7 +270,10 @@ int gyre_buf_keep(gyre_stream *stream, const gyre_buf *buf)
     /* Bytes of the stash are in no buffer of the pool: the budget cannot pay for them. */
     if (loop->reading_stash)
         return GYRE_ENOBUFS;
-    return loop->ops->buf_keep(loop->backend, buf->base);
+    error = loop->ops->buf_keep(loop->backend, buf->base);
+    if (error == 0)
+        loop->reading_base = NULL; /* it is kept once: one release gives it back */
+    return error;
 }
 
 void gyre_buf_release(gyre_loop *loop, const void *base)

@@ -217,6 +217,91 @@ static void close_after_stop_drops_what_is_left(void **state)
     }
 }
 
+enum { CROWD = 8, CROWD_BYTES = 1 << 20 };
+
+typedef struct member {
+    gyre_pipe *local;
+    size_t received;
+    size_t sent;
+    bool reading;
+} member;
+
+static member crowd[CROWD];
+static uint32_t dice;
+
+static uint32_t roll(uint32_t below)
+{
+    dice = dice * 1664525U + 1013904223U;
+    return (dice >> 16) % below;
+}
+
+static void disturb(gyre_stream *stream, int64_t nread, const gyre_buf *buf);
+
+static void set_reading(member *who, bool on)
+{
+    who->reading = on;
+    if (on)
+        assert_int_equal(gyre_read_start(&who->local->stream, disturb), 0);
+    else
+        gyre_read_stop(&who->local->stream);
+}
+
+/* Whoever is called stops and starts itself and others. */
+static void disturb(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
+{
+    member *self = stream->data;
+
+    assert_true(nread > 0);
+    assert_true(self->reading);
+    for (size_t i = 0; i < buf->len; i++) {
+        if (buf->base[i] != byte_at(self->received + i))
+            fail_msg("byte %zu of member %d", self->received + i, (int)(self - crowd));
+    }
+    self->received += buf->len;
+    set_reading(self, roll(2) == 0);
+    for (int i = 0; i < 3; i++)
+        set_reading(&crowd[roll(CROWD)], roll(3) > 0);
+}
+
+static size_t feed(member *who, int peer, const char *bytes)
+{
+    size_t len = CROWD_BYTES - who->sent;
+    ssize_t part;
+
+    if (len > 150000)
+        len = 150000;
+    part = len > 0 ? send(peer, bytes + who->sent, len, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
+    who->sent += part > 0 ? (size_t)part : 0;
+    return CROWD_BYTES - who->received;
+}
+
+/* What came after a stop goes before what comes after the next start, in one batch too. */
+static void streams_that_stop_and_start_each_other_keep_their_order(void **state)
+{
+    char *bytes = lasting(CROWD_BYTES);
+    int peers[CROWD];
+    size_t left;
+
+    (void)state;
+    dice = 1;
+    for (size_t i = 0; i < CROWD_BYTES; i++)
+        bytes[i] = byte_at(i);
+    for (int i = 0; i < CROWD; i++) {
+        const int room = 1 << 20;
+
+        crowd[i] = (member){.local = pipe_new("member", &peers[i])};
+        crowd[i].local->data = &crowd[i];
+        assert_int_equal(setsockopt(peers[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), 0);
+    }
+    do {
+        left = 0;
+        for (int i = 0; i < CROWD; i++)
+            left += feed(&crowd[i], peers[i], bytes);
+        set_reading(&crowd[roll(CROWD)], true);
+        run_turns(1);
+    } while (left > 0);
+}
+
 /* A stopped stream lets its loop end, and a reading one keeps it. */
 static void only_who_reads_is_alive(void **state)
 {
@@ -284,6 +369,7 @@ static void keep_all(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
         return;
     }
     assert_int_equal(error, 0);
+    assert_int_equal(gyre_buf_keep(stream, buf), GYRE_EINVAL);
     assert_true(kept_count < KEPT_MAX);
     keeps[kept_count++] = (kept){buf->base, place, buf->len};
 }
@@ -505,6 +591,7 @@ int main(void)
         READ_TEST(an_end_that_comes_after_the_stop_is_told_later),
         READ_TEST(the_callback_may_be_changed_while_reading),
         READ_TEST(close_after_stop_drops_what_is_left),
+        READ_TEST(streams_that_stop_and_start_each_other_keep_their_order),
         READ_TEST(only_who_reads_is_alive),
         READ_TEST(a_lot_of_bytes_keep_their_order),
         READ_TEST(kept_buffers_stay_as_they_were_and_are_limited),
