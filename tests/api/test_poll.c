@@ -422,6 +422,54 @@ static void a_stopped_watcher_leaves_the_next_owner_of_its_number_alone(void **s
     lasting_fd(old[1]);
 }
 
+static int turns;
+
+static void count_turn(gyre_hook *hook)
+{
+    (void)hook;
+    turns++;
+}
+
+static void stop_loop(gyre_timer *timer)
+{
+    (void)timer;
+    gyre_loop_stop(loop);
+}
+
+/*
+ * The file lives on under another number, so that closing the watched one tells the kernel nothing:
+ * what happens to it neither wakes the loop nor concerns who has the number next.
+ */
+static void a_duplicate_of_what_was_watched_wakes_nobody(void **state)
+{
+    gyre_hook *hook = hook_new("hook", GYRE_HOOK_PREPARE);
+    gyre_timer *timer = timer_new("timer");
+    gyre_poll *watcher;
+    int number;
+    int old[2];
+    int fds[2];
+
+    (void)state;
+    unix_pair(old);
+    number = old[0];
+    lasting_fd(dup(number));
+    watcher = watch(number, GYRE_POLL_IN, never);
+    run_turns(2);
+    gyre_poll_stop(watcher);
+    gyre_close(&watcher->handle, NULL);
+    close(number);
+    unix_pair(fds);
+    assert_int_equal(lasting_fd(fds[0]), number);
+    lasting_fd(fds[1]);
+    watch(number, GYRE_POLL_IN, never);
+    peer_send(lasting_fd(old[1]), "x", 1);
+    turns = 0;
+    gyre_hook_start(hook, count_turn);
+    gyre_timer_start(timer, 20 * GYRE_MILLISECOND, 0, stop_loop);
+    assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 1);
+    assert_in_range(turns, 1, 5);
+}
+
 /* ---- what cannot be watched ---- */
 
 static void files_and_directories_cannot_be_watched(void **state)
@@ -515,6 +563,7 @@ int main(void)
         POLL_TEST(the_owner_closes_in_the_callback),
         POLL_TEST(a_watched_listener_frees_its_port_at_once),
         POLL_TEST(a_stopped_watcher_leaves_the_next_owner_of_its_number_alone),
+        POLL_TEST(a_duplicate_of_what_was_watched_wakes_nobody),
         POLL_TEST(files_and_directories_cannot_be_watched),
         POLL_TEST(one_descriptor_has_one_watcher),
         POLL_TEST(sets_that_mean_nothing_are_errors),
