@@ -132,7 +132,8 @@ GYRE_EXPORT int gyre_accept(gyre_stream *listener, gyre_stream *client);
  * Owns:   nothing; the buffers are the loop's, and an idle stream holds none.
  * Thread: loop.
  * Phase:  `cb` runs in the poll phase, or in the pending phase for what was left over.
- * Errors: GYRE_ENOTCONN, GYRE_EINVAL (closing, a listener), GYRE_EOF after the end of stream.
+ * Errors: GYRE_ENOTCONN, GYRE_EINVAL (closing, finishing, a listener), GYRE_EOF after the end of
+ *         stream.
  * Since:  0.1.
  */
 GYRE_EXPORT int gyre_read_start(gyre_stream *stream, gyre_read_cb cb);

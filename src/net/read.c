@@ -225,7 +225,7 @@ int gyre_read_start(gyre_stream *stream, gyre_read_cb cb)
     int error = gyrei_stream_check(stream);
 
     GYRE_ASSERT(cb != NULL);
-    if (error == 0 && (stream->flags & GYREI_STREAM_LISTENING) != 0)
+    if (error == 0 && (stream->flags & (GYREI_STREAM_LISTENING | GYREI_STREAM_FINISHING)) != 0)
         error = GYRE_EINVAL;
     else if (error == 0 && (stream->flags & GYREI_STREAM_CONNECTED) == 0)
         error = GYRE_ENOTCONN;
