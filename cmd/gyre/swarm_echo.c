@@ -322,6 +322,7 @@ static void talk_start(station *of)
 {
     program *owner = of->base.owner;
     talk *self = object_new(owner, sizeof(*self));
+    uint64_t period_ns;
 
     self->local = of->local;
     self->key = draw(owner, UINT64_MAX);
@@ -347,8 +348,8 @@ static void talk_start(station *of)
         return;
     }
     object_owes(&self->base);
-    gyre_timer_start(&self->timer, draw(owner, 30 * GYRE_MILLISECOND),
-                     GYRE_MILLISECOND + draw(owner, 50 * GYRE_MILLISECOND), talk_tick);
+    period_ns = GYRE_MILLISECOND + draw(owner, 50 * GYRE_MILLISECOND);
+    gyre_timer_start(&self->timer, draw(owner, 30 * GYRE_MILLISECOND), period_ns, talk_tick);
 }
 
 /* ---- programs ---- */

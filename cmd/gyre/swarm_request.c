@@ -119,10 +119,9 @@ static void ask(caller *self)
     const program *owner = self->base.owner;
 
     while (self->connected && self->asked_count < ASKED_MAX && self->left > 0) {
-        const head question = {
-            .id = draw(owner, UINT64_MAX),
-            .len = (uint32_t)draw(owner, one_in(owner, 8) ? BODY_MAX : 500),
-        };
+        const uint64_t id = draw(owner, UINT64_MAX);
+        const uint64_t len_max = one_in(owner, 8) ? BODY_MAX : 500;
+        const head question = {.id = id, .len = (uint32_t)draw(owner, len_max)};
         char bytes[HEAD];
 
         pack(bytes, &question);

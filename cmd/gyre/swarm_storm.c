@@ -146,11 +146,12 @@ static void boat_connect(boat *self)
 {
     const program *owner = self->base.owner;
     gyre_address address;
+    uint16_t port;
 
     if (self->connecting)
         return;
-    host_address(owner, (uint32_t)draw(owner, owner->swarm->count),
-                 (uint16_t)(PORT + draw(owner, LISTENERS + 1)), &address);
+    port = (uint16_t)(PORT + draw(owner, LISTENERS + 1));
+    host_address(owner, (uint32_t)draw(owner, owner->swarm->count), port, &address);
     self->connect.data = self;
     if (gyre_tcp_connect(&self->tcp, &self->connect, &address, draw(owner, 10 * GYRE_MILLISECOND),
                          boat_connected) != 0)
@@ -205,12 +206,13 @@ static boat *boat_new(program *owner)
 static void boat_start(boat *self)
 {
     program *owner = self->base.owner;
+    uint64_t period_ns;
 
     object_opened(&self->base);
     owner->busy++;
     self->tcp.data = self;
-    gyre_timer_start(&self->timer, draw(owner, 5 * GYRE_MILLISECOND),
-                     1 + draw(owner, 20 * GYRE_MILLISECOND), boat_tick);
+    period_ns = 1 + draw(owner, 20 * GYRE_MILLISECOND);
+    gyre_timer_start(&self->timer, draw(owner, 5 * GYRE_MILLISECOND), period_ns, boat_tick);
 }
 
 /* Connections are not always taken, nor only in the callback. */

@@ -82,6 +82,16 @@ static void crash_some(gyre_sim *sim, gyre_sim_fault fault, int power_loss)
     gyre_sim_host_restart(host, gyrei_sim_below(&sim->random, away_max_ns));
 }
 
+static void pause_some(gyre_sim *sim)
+{
+    gyre_sim_host *host;
+
+    if (!gyrei_sim_strikes(sim, GYRE_SIM_PAUSE))
+        return;
+    host = any_host(sim);
+    gyre_sim_host_pause(host, gyrei_sim_below(&sim->random, pause_max_ns));
+}
+
 static void stall_some(gyre_sim *sim)
 {
     gyre_sim_host *host;
@@ -115,8 +125,7 @@ static void tick(gyre_sim *sim, gyrei_sim_event *event)
         cut_some(sim);
         crash_some(sim, GYRE_SIM_CRASH, 0);
         crash_some(sim, GYRE_SIM_POWER_LOSS, 1);
-        if (gyrei_sim_strikes(sim, GYRE_SIM_PAUSE))
-            gyre_sim_host_pause(any_host(sim), gyrei_sim_below(&sim->random, pause_max_ns));
+        pause_some(sim);
         stall_some(sim);
     }
     if (is_wanted(sim))
