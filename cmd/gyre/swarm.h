@@ -101,6 +101,8 @@ void swarm_fail(swarm *self, const char *file, int line, const char *what);
 #define EXPECT(program, condition)                                                                 \
     ((condition) ? (void)0 : swarm_fail((program)->swarm, __FILE__, __LINE__, #condition))
 
+#define FLAW(program, text) swarm_fail((program)->swarm, __FILE__, __LINE__, text)
+
 /* ---- objects ---- */
 
 /* Zeroed, and begins with its object; freed by object_free or the end of the program. */

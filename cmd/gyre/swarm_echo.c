@@ -234,7 +234,7 @@ static void talk_read(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
     }
     for (int64_t i = 0; i < nread; i++) {
         if (buf->base[i] != pattern(self->key, self->received + (uint64_t)i)) {
-            EXPECT(owner, !"a byte of an echo is another");
+            FLAW(owner, "a byte of an echo is another");
             break;
         }
     }

@@ -164,7 +164,7 @@ static size_t take(caller *self, const char *bytes, size_t len)
     EXPECT(owner, unpack(self->head_bytes).len == question->len);
     for (; used < len && self->at < HEAD + question->len; used++) {
         if (bytes[used] != pattern(question->id, self->at - HEAD))
-            EXPECT(owner, !"a byte of an answer is another");
+            FLAW(owner, "a byte of an answer is another");
         self->at++;
     }
     if (self->at == HEAD + question->len)
@@ -184,7 +184,7 @@ static void caller_read(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
     }
     for (size_t at = 0; at < buf->len;) {
         if (self->asked_count == 0) {
-            EXPECT(owner, !"an answer to no question");
+            FLAW(owner, "an answer to no question");
             caller_leave(self);
             return;
         }

@@ -191,7 +191,7 @@ static void guest_read(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
         self->ended = true;
     } else {
         if ((uint64_t)nread > HELD_MAX - self->held_bytes) {
-            EXPECT(self->base.owner, !"more questions than were allowed");
+            FLAW(self->base.owner, "more questions than were allowed");
             guest_leave(self);
             return;
         }

@@ -61,7 +61,11 @@ static void boat_end(boat *self)
         return;
     switch (draw(owner, 3)) {
     case 0: gyre_reset(&self->tcp.stream, boat_closed); break;
-    case 1: gyre_stream_finish(&self->tcp.stream, boat_closed); break;
+    case 1:
+        /* The other end may be a connection that nobody takes: it would last for ever. */
+        (void)gyre_stream_set_deadlines(&self->tcp.stream, 0, 5 * GYRE_SECOND);
+        gyre_stream_finish(&self->tcp.stream, boat_closed);
+        break;
     default: gyre_close(&self->tcp.handle, boat_closed); break;
     }
 }

@@ -13,7 +13,7 @@
 
 #include <stdlib.h>
 
-enum { SPURIOUS_MASK = GYRE_POLL_IN | GYRE_POLL_OUT };
+enum { SPURIOUS_MASK = GYRE_POLL_IN | GYRE_POLL_OUT, STALE_CHANCE = 8 };
 
 static const uint64_t late_max_ns = 20 * GYRE_MILLISECOND;
 
@@ -35,6 +35,8 @@ struct gyrei_sim_poller {
     entry **entries; /* by descriptor */
     int room;
     int count; /* of entries in use */
+    /* of an entry that is gone: in a real set it lives on while the file has other names */
+    uint64_t stale_id;
 };
 
 static gyrei_sim_poller *poller_of(const gyrei_ready *ready)
@@ -90,6 +92,7 @@ static void remove_entry(gyrei_sim_poller *poller, int fd)
 
     if (one == NULL)
         return;
+    poller->stale_id = one->id;
     gyrei_list_remove(&one->watch.link);
     gyrei_list_remove(&one->ready);
     gyrei_sim_unschedule(poller->host->sim, &one->late);
@@ -208,15 +211,20 @@ static void report(gyrei_ready *ready, entry *one)
     gyrei_ready_event(ready, one->id, events);
 }
 
-/* Says of some descriptor that what is waited for holds, which it may not. */
+/* Says of some descriptor that what is waited for holds, which it may not; or of a former one. */
 static void report_spurious(gyrei_ready *ready)
 {
     gyrei_sim_poller *poller = poller_of(ready);
+    gyrei_sim_random *random = &poller->host->sim->random;
     const entry *one;
 
     if (poller->count == 0 || !gyrei_sim_strikes(poller->host->sim, GYRE_SIM_SPURIOUS))
         return;
-    one = poller->entries[gyrei_sim_below(&poller->host->sim->random, (uint64_t)poller->room)];
+    if (poller->stale_id != 0 && gyrei_sim_below(random, STALE_CHANCE) == 0) {
+        gyrei_ready_event(ready, poller->stale_id, SPURIOUS_MASK);
+        return;
+    }
+    one = poller->entries[gyrei_sim_below(random, (uint64_t)poller->room)];
     if (one != NULL && (one->mask & SPURIOUS_MASK) != 0)
         gyrei_ready_event(ready, one->id, one->mask & SPURIOUS_MASK);
 }
@@ -254,8 +262,12 @@ static int wait_poller(gyrei_ready *ready, uint64_t timeout_ns)
 
 static int renew(gyrei_ready *ready)
 {
-    (void)ready;
-    return GYRE_ENOSYS;
+    gyrei_sim_poller *poller = poller_of(ready);
+
+    for (int fd = 0; fd < poller->room; fd++)
+        remove_entry(poller, fd);
+    poller->stale_id = 0;
+    return 0;
 }
 
 static int descriptor(gyrei_ready *ready)
