@@ -322,6 +322,33 @@ static void in_the_drain_callback(void **state)
     assert_int_equal(last_status, GYRE_ECANCELED);
 }
 
+static void never_drain(gyre_stream *stream, int status)
+{
+    (void)stream;
+    (void)status;
+    fail();
+}
+
+/* The write and the drain callback are due together; the first of them closes. */
+static void in_the_write_callback_with_the_queue_drained(void **state)
+{
+    static char bytes[LARGE];
+    gyre_write_req req = {0};
+    const gyre_buf buf = gyre_buf_init(bytes, LARGE);
+    int peer;
+    gyre_pipe *local = pipe_new("closed", &peer);
+
+    (void)state;
+    req.data = word("write");
+    assert_int_equal(gyre_stream_set_budget(&local->stream, 0, 1000, 0, never_drain), 0);
+    assert_int_equal(gyre_write(&local->stream, &req, &buf, 1, close_in_write), 0);
+    while (closed == 0) {
+        (void)peer_receive(peer, bytes, LARGE);
+        run_turns(1);
+    }
+    assert_journal("write closed");
+}
+
 /* The write deadline ends all writes; the first of them to be told closes. */
 static void in_the_callback_of_a_write_at_its_deadline(void **state)
 {
@@ -566,6 +593,7 @@ int main(void)
         CLOSE_TEST(in_the_write_callback),
         CLOSE_TEST(in_the_shutdown_callback),
         CLOSE_TEST(in_the_drain_callback),
+        CLOSE_TEST(in_the_write_callback_with_the_queue_drained),
         CLOSE_TEST(in_the_callback_of_a_write_at_its_deadline),
         CLOSE_TEST(in_the_callbacks_of_both_ends_of_a_connection),
         CLOSE_TEST(memory_may_be_freed_in_the_close_callback),
