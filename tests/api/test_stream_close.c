@@ -1,6 +1,7 @@
 /*
- * The end of a stream: whatever is in flight calls back once before the close callback, a stream may
- * be closed inside each of its callbacks, and finishing and resetting are closes of their own kind.
+ * The end of a stream: whatever is in flight calls back once before the close callback, a stream
+ * may be closed inside each of its callbacks, and finishing and resetting are closes of their own
+ * kind.
  */
 #include "peers.h"
 
