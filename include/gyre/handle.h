@@ -33,10 +33,10 @@ typedef enum gyre_handle_kind {
 
 struct gyre_handle {
     void *data; /* the user's; init leaves it as it was */
-    gyre_loop *loop;
     gyre_link link;
     gyre_close_cb close_cb;
     const char *name;
+    gyre_loop *loop; /* from here on: what every operation touches */
     uint8_t kind;
     uint8_t state;
     uint16_t flags;

@@ -20,13 +20,13 @@ typedef void (*gyre_timer_cb)(gyre_timer *timer);
 
 /* One entry of a loop's timer heap; private. */
 typedef struct gyre_timer_node {
-    gyre_link link;
-    uint64_t deadline_ns; /* never run before this */
-    uint64_t latest_ns;   /* deadline plus slack: the heap's key */
-    uint64_t sequence;    /* start order, the tie-break */
-    void (*fire)(gyre_loop *loop, struct gyre_timer_node *node);
+    /* what every operation touches comes first: one timer of a million is a cache miss a line */
     uint32_t heap_index;
     uint32_t state;
+    uint64_t deadline_ns; /* never run before this */
+    uint64_t sequence;    /* start order, the tie-break */
+    void (*fire)(gyre_loop *loop, struct gyre_timer_node *node);
+    gyre_link link;
 } gyre_timer_node;
 
 struct gyre_timer {
@@ -34,10 +34,10 @@ struct gyre_timer {
         gyre_handle handle;
         void *data;
     };
-    gyre_timer_node node;
     gyre_timer_cb cb;
     uint64_t repeat_ns;
     uint64_t slack_ns;
+    gyre_timer_node node;
     uint64_t missed;
 };
 

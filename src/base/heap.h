@@ -1,5 +1,5 @@
 /*
- * A 4-ary min-heap of timer nodes, ordered by (latest_ns, sequence).
+ * A 4-ary min-heap of timer nodes, ordered by (key, sequence).
  *
  * Keys stand beside the pointers in one array, so that sifting touches no node but to write its
  * index. Room is reserved before nodes are pushed, so that push cannot fail. A node knows its
@@ -20,7 +20,8 @@ typedef struct gyrei_heap_entry {
 
 typedef struct gyrei_heap {
     const gyre_allocator *allocator;
-    gyrei_heap_entry *entries;
+    gyrei_heap_entry *entries; /* in `memory` */
+    void *memory;
     uint32_t count;
     uint32_t room;     /* entries allocated */
     uint32_t reserved; /* nodes that may be pushed at the same time; <= room */
@@ -32,12 +33,12 @@ void gyrei_heap_close(gyrei_heap *heap);
 /* Makes sure that one more node can be in the heap. GYRE_ENOMEM. Undone by gyrei_heap_unreserve. */
 int gyrei_heap_reserve(gyrei_heap *heap);
 void gyrei_heap_unreserve(gyrei_heap *heap);
-/* Pushes a node that is not in the heap; its latest_ns and sequence are set. */
-void gyrei_heap_push(gyrei_heap *heap, gyre_timer_node *node);
+/* Pushes a node that is not in the heap; its sequence is set. */
+void gyrei_heap_push(gyrei_heap *heap, gyre_timer_node *node, uint64_t key);
 /* Takes `node`, which is in the heap, out. */
 void gyrei_heap_remove(gyrei_heap *heap, gyre_timer_node *node);
-/* Restores the order after node->latest_ns or sequence changed in place. */
-void gyrei_heap_update(gyrei_heap *heap, gyre_timer_node *node);
+/* Gives a node of the heap another key; its sequence may have changed, too. */
+void gyrei_heap_update(gyrei_heap *heap, gyre_timer_node *node, uint64_t key);
 
 static inline gyre_timer_node *gyrei_heap_first(const gyrei_heap *heap)
 {

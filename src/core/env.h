@@ -78,7 +78,6 @@ struct gyrei_env {
     uint64_t (*now_ns)(const gyrei_env *env); /* CLOCK_MONOTONIC */
     int64_t (*wall_ns)(const gyrei_env *env); /* CLOCK_REALTIME */
     uint64_t (*random)(const gyrei_env *env);
-    uint64_t (*thread_id)(const gyrei_env *env);
     const char *(*variable)(const gyrei_env *env, const char *name); /* getenv */
     const struct gyrei_backend_ops *backend; /* NULL: chosen by backend/select.c */
     /*

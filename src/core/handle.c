@@ -91,8 +91,10 @@ void gyrei_handle_abandon(gyre_handle *handle)
 
 void gyrei_handle_change_active(gyre_handle *handle, bool active)
 {
-    set_flags(handle, active ? handle->flags | GYREI_HANDLE_ACTIVE
-                             : handle->flags & ~(uint32_t)GYREI_HANDLE_ACTIVE);
+    /* A closing handle is alive whatever else it is, and one without a reference is not. */
+    if ((handle->flags & (GYREI_HANDLE_CLOSING | GYREI_HANDLE_UNREF)) == 0)
+        handle->loop->alive += active ? 1 : UINT64_MAX;
+    handle->flags ^= GYREI_HANDLE_ACTIVE;
 }
 
 /* Queues a closing handle for the close phase once nothing of it is out. */

@@ -323,19 +323,11 @@ int gyre_loop_forked(gyre_loop *loop)
     *loop->fork_word = 1;
     end_kernel_ops(loop);
     gyrei_services_forked(loop);
-    loop->owner = loop->enabled ? loop->env->thread_id(loop->env) : 0;
+    loop->owner = loop->enabled ? gyrei_thread_self() : 0;
     return 0;
 }
 
-void gyrei_loop_check(const gyre_loop *loop)
-{
-    /*
-     * Asserts in a forked child that has not called gyre_loop_forked, and on a thread that is not
-     * the loop's.
-     */
-    GYRE_ASSERT(!gyrei_loop_is_forked(loop));
-    GYRE_ASSERT(loop->owner == 0 || loop->owner == loop->env->thread_id(loop->env));
-}
+_Thread_local char gyrei_thread_mark;
 
 /* ---- the frame around a callback ---- */
 

@@ -291,7 +291,7 @@ static int claim(gyre_loop *loop)
         gyrei_loop_check(loop);
         return 0;
     }
-    loop->owner = loop->env->thread_id(loop->env);
+    loop->owner = gyrei_thread_self();
     gyrei_loop_check(loop);
     error = loop->ops->enable(loop->backend);
     if (error != 0) {

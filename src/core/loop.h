@@ -101,7 +101,7 @@ struct gyre_loop {
     bool enabled;   /* backend->enable was called */
     bool stop;
     bool ran;            /* a callback ran since the clock was read */
-    uint64_t owner;      /* thread of the first turn; 0 before */
+    uintptr_t owner;     /* thread of the first turn; 0 before */
     uint32_t *fork_word; /* a page that the kernel wipes in a child: 1 here, 0 there */
     uint64_t holds;
 
@@ -181,11 +181,24 @@ void gyrei_task_submit(gyre_loop *loop, gyre_task *task);
 /* Takes a queued task back. */
 void gyrei_task_cancel(gyre_loop *loop, gyre_task *task);
 
+/* Its address is another one in each thread, and so names the thread. */
+extern _Thread_local char gyrei_thread_mark __attribute__((tls_model("initial-exec")));
+
+static inline uintptr_t gyrei_thread_self(void)
+{
+    return (uintptr_t)&gyrei_thread_mark;
+}
+
 /*
- * Asserts that the caller may use the loop: right thread, not a forked child. First thing in public
- * functions that change it.
+ * Asserts that the caller may use the loop: it is in the thread of the first turn, and not in a
+ * forked child that has not called gyre_loop_forked. First thing in public functions that change
+ * it.
  */
-void gyrei_loop_check(const gyre_loop *loop);
+static inline void gyrei_loop_check(const gyre_loop *loop)
+{
+    GYRE_ASSERT(*loop->fork_word != 0);
+    GYRE_ASSERT(loop->owner == 0 || loop->owner == gyrei_thread_self());
+}
 
 /* Adds a service that is not there yet. */
 void gyrei_service_add(gyre_loop *loop, gyrei_service *service);

@@ -4,8 +4,8 @@
  *   IDLE --start--> WAITING (in the heap) --collect--> DUE (in loop->due) --run--> IDLE, or WAITING
  *   again if it repeats
  *
- * A timer is never run before deadline_ns; the loop wakes for latest_ns, which is the deadline plus
- * slack. Collecting ends at the first node of the heap that is not due, so that slack never holds
+ * A timer is never run before deadline_ns; the loop wakes for the heap's key, which is the deadline
+ * plus slack. Collecting ends at the first node of the heap that is not due, so that slack never holds
  * back a timer beyond its own latest moment.
  */
 #include "core/timer.h"
@@ -31,15 +31,16 @@ void gyrei_timer_node_close(gyre_loop *loop, gyre_timer_node *node)
 void gyrei_timer_node_start(gyre_loop *loop, gyre_timer_node *node, uint64_t deadline_ns,
                             uint64_t slack_ns)
 {
+    const uint64_t latest_ns = gyrei_time_add(deadline_ns, slack_ns);
+
     if (node->state == NODE_DUE)
         gyrei_list_remove(&node->link);
     node->deadline_ns = deadline_ns;
-    node->latest_ns = gyrei_time_add(deadline_ns, slack_ns);
     node->sequence = loop->timer_sequence++;
     if (node->state == NODE_WAITING)
-        gyrei_heap_update(&loop->timers, node);
+        gyrei_heap_update(&loop->timers, node, latest_ns);
     else
-        gyrei_heap_push(&loop->timers, node);
+        gyrei_heap_push(&loop->timers, node, latest_ns);
     node->state = NODE_WAITING;
 }
 

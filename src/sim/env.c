@@ -389,11 +389,6 @@ static uint64_t sim_random(const gyrei_env *env)
     return gyrei_sim_next(&gyrei_sim_host_of(env)->random);
 }
 
-static uint64_t sim_thread_id(const gyrei_env *env)
-{
-    return gyrei_sim_host_of(env)->id + 1;
-}
-
 static const char *sim_variable(const gyrei_env *env, const char *name)
 {
     (void)env;
@@ -408,7 +403,6 @@ void gyrei_sim_env_init(gyre_sim_host *host)
         .now_ns = sim_now_ns,
         .wall_ns = sim_wall_ns,
         .random = sim_random,
-        .thread_id = sim_thread_id,
         .variable = sim_variable,
         .backend = host->completion ? &gyrei_backend_sim_ring : &gyrei_backend_sim_poller,
         .job_start = gyrei_sim_job_start,

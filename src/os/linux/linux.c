@@ -186,16 +186,6 @@ static uint64_t os_random(const gyrei_env *env)
     return value;
 }
 
-static uint64_t os_thread_id(const gyrei_env *env)
-{
-    static _Thread_local uint64_t id; /* asked for once: a loop asks in each public call */
-
-    (void)env;
-    if (id == 0)
-        id = (uint64_t)syscall(SYS_gettid);
-    return id;
-}
-
 static const gyrei_sys sys = {
     .socket = os_socket,
     .bind = gyrei_os_bind,
@@ -238,6 +228,5 @@ const gyrei_env gyrei_env_os = {
     .now_ns = gyrei_os_now_ns,
     .wall_ns = gyrei_os_wall_ns,
     .random = os_random,
-    .thread_id = os_thread_id,
     .variable = gyrei_os_variable,
 };
