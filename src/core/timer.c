@@ -5,8 +5,8 @@
  *   again if it repeats
  *
  * A timer is never run before deadline_ns; the loop wakes for the heap's key, which is the deadline
- * plus slack. Collecting ends at the first node of the heap that is not due, so that slack never holds
- * back a timer beyond its own latest moment.
+ * plus slack. Collecting ends at the first node of the heap that is not due, so that slack never
+ * holds back a timer beyond its own latest moment.
  */
 #include "core/timer.h"
 
