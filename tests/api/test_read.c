@@ -193,7 +193,7 @@ static void the_callback_may_be_changed_while_reading(void **state)
     send_pattern(peer, 0, PIECE);
     run_until_received(PIECE);
     send_pattern(peer, PIECE, PIECE);
-    run_until_received(2 * PIECE);
+    run_until_received((size_t)2 * PIECE);
     assert_int_equal(calls, 2);
 }
 
