@@ -355,38 +355,34 @@ static bool is_corked(const gyre_stream *stream)
     return gyrei_streams_of(stream->handle.loop)->corked == stream;
 }
 
-static bool may_cork(const gyre_stream *stream, size_t len)
+/* A healthy stream in its own read callback, with nothing queued; or one whose cork has room. */
+static inline bool may_cork(const gyre_stream *stream, size_t len)
 {
+    const uint32_t state = GYREI_STREAM_CONNECTED | GYREI_STREAM_SHUT | GYREI_STREAM_FINISHING;
     const gyre_loop *loop = stream->handle.loop;
+    const gyrei_streams *streams = gyrei_streams_of(loop);
 
-    return loop->reading == stream && gyrei_streams_of(loop)->corked == NULL &&
-           gyrei_list_empty(&stream->writes) && stream->extra == NULL && len < COPY_TRY_BYTES;
+    if (streams->corked == stream)
+        return len <= streams->cork->room - streams->cork_len &&
+               stream->queued_bytes + len <= loop->queued_bytes_max;
+    return loop->reading == stream && streams->corked == NULL && streams->cork != NULL &&
+           gyrei_list_empty(&stream->writes) && stream->extra == NULL &&
+           (stream->flags & state) == GYREI_STREAM_CONNECTED && stream->error == 0 &&
+           !gyrei_handle_is_closing(&stream->handle) && len < COPY_TRY_BYTES;
 }
 
-/* False: the bytes are to be queued as any others. */
-static bool cork(gyre_stream *stream, const void *base, size_t len)
+static inline void cork(gyre_stream *stream, const void *base, size_t len)
 {
-    gyre_loop *loop = stream->handle.loop;
-    gyrei_streams *streams = gyrei_streams_of(loop);
+    gyrei_streams *streams = gyrei_streams_of(stream->handle.loop);
 
     if (streams->corked != stream) {
-        if (!may_cork(stream, len))
-            return false;
-        if (streams->cork == NULL)
-            streams->cork = gyrei_block_take(loop, 1);
-        if (streams->cork == NULL)
-            return false;
         streams->corked = stream;
         streams->cork_len = 0;
         gyrei_stream_want_flush(stream);
-    } else if (len > streams->cork->room - streams->cork_len) {
-        gyrei_write_uncork(stream);
-        return false;
     }
     memcpy(streams->cork->bytes + streams->cork_len, base, len);
     streams->cork_len += (uint32_t)len;
     stream->queued_bytes += len;
-    return true;
 }
 
 void gyrei_write_uncork(gyre_stream *stream)
@@ -522,21 +518,22 @@ static int queue_copy(gyre_stream *stream, const void *base, size_t len)
     return 0;
 }
 
-int gyre_write_copy(gyre_stream *stream, const void *base, size_t len)
+/* As gyre_write_copy, for what goes into the queue or out at once. */
+static __attribute__((noinline)) int write_copy(gyre_stream *stream, const char *bytes, size_t len)
 {
-    const char *bytes = base;
+    gyrei_streams *streams = gyrei_streams_of(stream->handle.loop);
     int error = check_writable(stream);
     int64_t sent = 0;
 
-    GYRE_ASSERT(base != NULL || len == 0);
     if (error == 0)
         error = gyrei_limits_admit(stream, len);
-    if (error != 0)
+    if (error != 0 || len == 0)
         return error;
-    if (len == 0 || cork(stream, base, len))
-        return 0;
+    gyrei_write_uncork(stream);
+    if (streams->cork == NULL) /* for the next time; without it nothing is wrong */
+        streams->cork = gyrei_block_take(stream->handle.loop, 1);
     if (len >= COPY_TRY_BYTES && gyrei_list_empty(&stream->writes)) {
-        const gyre_buf whole = gyre_buf_init(base, len);
+        const gyre_buf whole = gyre_buf_init(bytes, len);
 
         sent = gyre_try_write(stream, &whole, 1);
         if (sent == GYRE_EAGAIN)
@@ -551,6 +548,16 @@ int gyre_write_copy(gyre_stream *stream, const void *base, size_t len)
     if (error != 0 && sent > 0)
         stream->error = error;
     return error;
+}
+
+int gyre_write_copy(gyre_stream *stream, const void *base, size_t len)
+{
+    GYRE_ASSERT(base != NULL || len == 0);
+    gyrei_loop_check(stream->handle.loop);
+    if (len == 0 || !may_cork(stream, len))
+        return write_copy(stream, base, len);
+    cork(stream, base, len);
+    return 0;
 }
 
 int gyre_shutdown(gyre_stream *stream, gyre_write_req *req, gyre_write_cb cb)
