@@ -30,7 +30,7 @@ static const char help[] =
     "  --trace           print what happens; for one seed\n"
     "  --help            this page\n";
 
-enum { JOBS_MAX = 64, SEED_SECONDS = 120 };
+enum { JOBS_MAX = 64, SEED_SECONDS = 60 };
 
 typedef struct sim_options {
     swarm_options swarm;

@@ -15,6 +15,8 @@ static const scenario *const scenarios[] = {
 };
 enum { SCENARIOS = sizeof(scenarios) / sizeof(scenarios[0]), GONE = 0xDD, QUIT_SECONDS = 40 };
 
+/* What the faults left behind ends by its deadlines; then work must be done. */
+static const uint64_t settle_ns = 30 * GYRE_SECOND;
 static const uint64_t heal_max_ns = 60 * GYRE_SECOND;
 
 /* The highest rate that a fault may get: past it little work would ever be done. */
@@ -114,7 +116,8 @@ void object_opened(object *self)
 void object_closed(object *self)
 {
     EXPECT(self->owner, self->handles > 0);
-    if (--self->handles == 0)
+    /* The program's state lasts as long as the program: others look at it. */
+    if (--self->handles == 0 && self != self->owner->state)
         object_free(self);
 }
 
@@ -168,7 +171,7 @@ static void crashed(gyre_sim_host *host, void *ctx)
         gyre_sim_host_restart(host, draw(self, 5 * GYRE_SECOND));
 }
 
-program *swarm_add(swarm *self, const char *name, const role *plays, uint64_t wanted)
+program *swarm_add(swarm *self, const char *name, const role *plays, uint64_t quota)
 {
     program *added = &self->programs[self->count++];
 
@@ -176,7 +179,8 @@ program *swarm_add(swarm *self, const char *name, const role *plays, uint64_t wa
         abort();
     added->swarm = self;
     added->role = plays;
-    added->wanted = wanted;
+    added->wanted = UINT64_MAX;
+    added->quota = quota;
     added->objects.next = &added->objects;
     added->objects.prev = &added->objects;
     if (gyre_sim_host_init(self->sim, &added->host, name, boot, crashed, added) != 0)
@@ -281,10 +285,11 @@ static void run_phases(swarm *self, const swarm_options *options)
     run_for(self, options->virtual_ns, false);
     gyre_sim_heal(self->sim);
     self->healed = true;
+    run_for(self, settle_ns, false);
+    self->calm = true;
     for (uint32_t i = 0; i < self->count; i++)
-        self->programs[i].wanted += self->programs[i].done;
-    if (!is_failed(self))
-        run_for(self, heal_max_ns, true);
+        self->programs[i].wanted = self->programs[i].done + self->programs[i].quota;
+    run_for(self, heal_max_ns - settle_ns, true);
     if (!is_failed(self) && !all_done(self))
         swarm_fail(self, __FILE__, __LINE__, "work is not done 60 s after the world healed");
     if (!is_failed(self))

@@ -46,10 +46,11 @@ struct program {
     gyre_loop *loop;
     object objects; /* head of a ring */
     tracker *tracker;
-    void *state;     /* the role's, an object of this life */
+    void *state;     /* the role's, an object that lasts for this life */
     uint32_t busy;   /* the role's: pieces of work under way in this life */
     uint64_t done;   /* outlives crashes, as all below does */
-    uint64_t wanted; /* while faults strike there is no end of work: then so much more */
+    uint64_t wanted; /* without end until the world is calm, and then `quota` more */
+    uint64_t quota;
     uint32_t number; /* among those of its role */
     bool quitting;
     bool closes; /* everything by itself, at the end */
@@ -61,6 +62,7 @@ struct swarm {
     program programs[PROGRAMS_MAX];
     uint32_t count;
     bool healed;
+    bool calm; /* and whatever was broken before is gone: now nothing may fail */
     char failure[FAILURE_MAX];
 };
 
@@ -92,7 +94,7 @@ extern const scenario scenario_storm;
 
 void swarm_run(uint64_t seed, const swarm_options *options, swarm_result *result);
 bool swarm_knows(const char *scenario_name);
-program *swarm_add(swarm *self, const char *name, const role *plays, uint64_t wanted);
+program *swarm_add(swarm *self, const char *name, const role *plays, uint64_t quota);
 /* 0 .. limit - 1 */
 uint64_t draw(const program *self, uint64_t limit);
 bool one_in(const program *self, uint64_t chance);
@@ -108,7 +110,8 @@ void swarm_fail(swarm *self, const char *file, int line, const char *what);
 /* Zeroed, and begins with its object; freed by object_free or the end of the program. */
 void *object_new(program *owner, uint32_t bytes);
 void object_free(object *self);
-/* A handle was opened; a close callback came, and with the last one the object goes. */
+/* A handle was opened; a close callback came, and with the last one the object goes, unless it is
+ * the program's state. */
 void object_opened(object *self);
 void object_closed(object *self);
 /* A request was taken; its callback came. */

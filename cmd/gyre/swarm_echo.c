@@ -20,12 +20,15 @@ typedef union endpoint {
     gyre_handle handle;
 } endpoint;
 
+typedef struct guest guest;
+
 typedef struct station {
     object base;
     gyre_timer pacer;
     endpoint listeners[2];
     uint32_t opened;
-    bool local; /* talks to itself over the unix socket */
+    guest *sleeper; /* the last guest that rests */
+    bool local;     /* talks to itself over the unix socket */
 } station;
 
 static void on_closed(gyre_handle *handle)
@@ -102,19 +105,28 @@ static int send_some_way(object *of, gyre_stream *stream, const char *bytes, siz
 
 /* ---- the server's side ---- */
 
-typedef struct guest {
+struct guest {
     object base;
     endpoint end;
     gyre_timer rest; /* until reading goes on */
     bool resting;
     bool leaving;
-} guest;
+};
+
+static void forget_sleeper(const guest *self)
+{
+    station *of = self->base.owner->state;
+
+    if (of->sleeper == self)
+        of->sleeper = NULL;
+}
 
 static void guest_leave(guest *self, bool gently)
 {
     if (self->leaving)
         return;
     self->leaving = true;
+    forget_sleeper(self);
     close_once(&self->rest.handle);
     if (gyre_is_closing(&self->end.handle)) /* the loop is shut down around us */
         return;
@@ -137,8 +149,20 @@ static void guest_rested(gyre_timer *timer)
         return;
     }
     self->resting = false;
+    forget_sleeper(self);
     if (gyre_read_start(&self->end.stream, guest_read) != 0)
         guest_leave(self, false);
+}
+
+/* Reading may go on inside another stream's callback too, between results of one batch. */
+static void wake_sleeper(const program *owner)
+{
+    const station *of = owner->state;
+
+    if (of->sleeper == NULL || !one_in(owner, 3) || gyre_is_closing(&of->sleeper->end.handle))
+        return;
+    gyre_timer_stop(&of->sleeper->rest);
+    guest_rested(&of->sleeper->rest);
 }
 
 static void guest_read(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
@@ -151,14 +175,16 @@ static void guest_read(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
         guest_leave(self, nread == GYRE_EOF);
         return;
     }
+    wake_sleeper(owner);
     if (send_some_way(&self->base, stream, buf->base, (size_t)nread) != 0) {
         guest_leave(self, false);
         return;
     }
-    if (gyre_queued_bytes(stream) > QUEUE_HIGH || one_in(owner, 30)) {
+    if (gyre_queued_bytes(stream) > QUEUE_HIGH || one_in(owner, 6)) {
         gyre_read_stop(stream);
         self->resting = true;
-        gyre_timer_start(&self->rest, draw(owner, 20 * GYRE_MILLISECOND), 0, guest_rested);
+        ((station *)owner->state)->sleeper = self;
+        gyre_timer_start(&self->rest, draw(owner, UINT64_C(1) << draw(owner, 25)), 0, guest_rested);
     }
 }
 
@@ -202,6 +228,7 @@ typedef struct talk {
     uint64_t received;
     uint64_t give_up_ns;
     bool local;
+    bool calm; /* began when nothing may fail any more */
     bool connected;
     bool shut;
     bool leaving;
@@ -227,11 +254,15 @@ static void talk_read(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
 
     EXPECT(owner, !self->leaving);
     if (nread <= 0) {
-        if (nread == GYRE_EOF && self->received == self->total && self->shut)
+        const bool complete = nread == GYRE_EOF && self->received == self->total && self->shut;
+
+        EXPECT(owner, complete || !self->calm);
+        if (complete)
             owner->done++;
         talk_leave(self);
         return;
     }
+    wake_sleeper(owner);
     for (int64_t i = 0; i < nread; i++) {
         if (buf->base[i] != pattern(self->key, self->received + (uint64_t)i)) {
             FLAW(owner, "a byte of an echo is another");
@@ -284,6 +315,7 @@ static void talk_tick(gyre_timer *timer)
     EXPECT(owner, !self->leaving);
     if (gyre_loop_now_ns(owner->loop) >= self->give_up_ns ||
         (!owner->swarm->healed && one_in(owner, 200))) {
+        EXPECT(owner, !self->calm);
         talk_leave(self);
         return;
     }
@@ -299,6 +331,8 @@ static void talk_connected(gyre_connect_req *req, int status)
     if (self->leaving)
         return;
     if (status != 0 || gyre_read_start(&self->end.stream, talk_read) != 0) {
+        /* A unix listener's queue may be full. */
+        EXPECT(self->base.owner, !self->calm || (self->local && status == GYRE_EAGAIN));
         talk_leave(self);
         return;
     }
@@ -325,6 +359,7 @@ static void talk_start(station *of)
     uint64_t period_ns;
 
     self->local = of->local;
+    self->calm = owner->swarm->calm;
     self->key = draw(owner, UINT64_MAX);
     self->total = draw(owner, UINT64_C(1) << draw(owner, 17)) + 1;
     self->give_up_ns = gyre_loop_now_ns(owner->loop) + talk_max_ns;

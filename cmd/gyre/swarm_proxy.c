@@ -4,7 +4,7 @@
  */
 #include "swarm_request.h"
 
-enum { QUEUE_HIGH = 32768, QUEUE_LOW = 4096 };
+enum { QUEUE_HIGH = 2048, QUEUE_LOW = 512 };
 
 static const uint64_t silence_max_ns = 15 * GYRE_SECOND;
 

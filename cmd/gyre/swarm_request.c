@@ -81,9 +81,12 @@ typedef struct caller {
     char head_bytes[HEAD];
     gyre_buf kept; /* bytes of an answer, and what they were */
     uint64_t kept_sum;
+    bool calm; /* began when nothing may fail any more */
     bool connected;
     bool leaving;
 } caller;
+
+#define FAIL_IF_CALM(caller) EXPECT((caller)->base.owner, !(caller)->calm)
 
 static uint64_t sum_of(const gyre_buf *buf)
 {
@@ -179,6 +182,7 @@ static void caller_read(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
 
     EXPECT(owner, !self->leaving);
     if (nread < 0) {
+        FAIL_IF_CALM(self);
         caller_leave(self);
         return;
     }
@@ -207,8 +211,10 @@ static void caller_tick(gyre_timer *timer)
     if (!self->connected)
         return;
     if ((self->asked_count > 0 && now_ns - self->asked_ns[0] > answer_max_ns) ||
-        (!owner->swarm->healed && one_in(owner, 100)))
+        (!owner->swarm->healed && one_in(owner, 100))) {
+        FAIL_IF_CALM(self);
         caller_leave(self);
+    }
 }
 
 static void caller_connected(gyre_connect_req *req, int status)
@@ -219,6 +225,7 @@ static void caller_connected(gyre_connect_req *req, int status)
     if (self->leaving)
         return;
     if (status != 0 || gyre_read_start(&self->tcp.stream, caller_read) != 0) {
+        FAIL_IF_CALM(self);
         caller_leave(self);
         return;
     }
@@ -243,6 +250,7 @@ static void call(program *owner)
     }
     object_opened(&self->base);
     owner->busy++;
+    self->calm = owner->swarm->calm;
     self->tcp.data = self;
     self->connect.data = self;
     self->left = 1 + (uint32_t)draw(owner, 20);

@@ -37,6 +37,7 @@ struct clockwork {
     bool any;
     uint64_t posted;
     uint64_t delivered;
+    struct job *last_job;
     bool sent;     /* an async send that has not been seen */
     bool signaled; /* the same of a signal */
 };
@@ -91,6 +92,12 @@ static void stop(ticker *self)
     gyre_timer_stop(&self->timer);
 }
 
+/* The first one is no timer like the others: it disturbs the loop. */
+static ticker *any_ticker(clockwork *self)
+{
+    return &self->tickers[1 + draw(owner_of(self), TIMERS - 1)];
+}
+
 /* Those of one turn come by (deadline, start). */
 static void check_order(const ticker *self)
 {
@@ -131,9 +138,9 @@ static void on_ticker(gyre_timer *timer)
     if (!self->waits || one_in(owner, 4))
         start(self);
     if (one_in(owner, 3))
-        stop(&of->tickers[draw(owner, TIMERS)]);
+        stop(any_ticker(of));
     if (one_in(owner, 2))
-        start(&of->tickers[draw(owner, TIMERS)]);
+        start(any_ticker(of));
 }
 
 /* A turn is over: the next one's timers are another batch. */
@@ -144,69 +151,24 @@ static void on_check(gyre_hook *hook)
     self->any = false;
 }
 
-/* ---- jobs ---- */
-
-typedef struct job {
-    object base;
-    gyre_work work;
-    bool ran;
-    bool canceled; /* before it ran */
-} job;
-
-static void job_run(gyre_work *work)
-{
-    job *self = work->data;
-
-    EXPECT(self->base.owner, !self->ran && !self->canceled);
-    self->ran = true;
-}
-
-static void job_done(gyre_work *work, int status)
-{
-    job *self = work->data;
-    program *owner = self->base.owner;
-
-    EXPECT(owner, (status == 0) == self->ran);
-    EXPECT(owner, status == 0 || status == GYRE_ECANCELED || status == GYRE_ETIMEDOUT);
-    EXPECT(owner, !self->canceled || status == GYRE_ECANCELED);
-    owner->busy--;
-    object_paid(&self->base);
-    object_free(&self->base);
-}
-
-static void start_job(program *owner)
-{
-    gyre_work_options options = {.size = sizeof(options)};
-    job *self;
-    int error;
-
-    if (owner->busy >= JOBS_MAX)
-        return;
-    self = object_new(owner, sizeof(*self));
-    self->work.data = self;
-    if (one_in(owner, 3))
-        options.start_within_ns = 1 + draw(owner, 20 * GYRE_MILLISECOND);
-    if (gyre_work_submit(owner->loop, &self->work, &options, job_run, job_done) != 0) {
-        object_free(&self->base);
-        return;
-    }
-    owner->busy++;
-    object_owes(&self->base);
-    if (!one_in(owner, 4))
-        return;
-    error = gyre_work_cancel(&self->work);
-    EXPECT(owner, error == 0 || error == GYRE_EBUSY);
-    self->canceled = error == 0;
-}
-
-/* ---- posts, sends, signals ---- */
+/* ---- posts ---- */
 
 typedef struct letter {
     object base;
     gyre_post_node node;
     clockwork *of;
     uint64_t number;
+    uint64_t sent_ns;
 } letter;
+
+/* When nothing is wrong, who sleeps is woken at once. */
+static bool is_prompt(const program *owner, uint64_t since_ns)
+{
+    return !owner->swarm->calm ||
+           gyre_sim_now_ns(owner->swarm->sim) - since_ns < 10 * GYRE_MILLISECOND;
+}
+
+static void cancel_job(struct job *self);
 
 static void on_letter(gyre_post_node *node, int status)
 {
@@ -214,7 +176,10 @@ static void on_letter(gyre_post_node *node, int status)
 
     (void)status;
     EXPECT(self->base.owner, self->number == self->of->delivered);
+    EXPECT(self->base.owner, is_prompt(self->base.owner, self->sent_ns));
     self->of->delivered++;
+    if (self->of->last_job != NULL && one_in(self->base.owner, 2))
+        cancel_job(self->of->last_job);
     object_paid(&self->of->base);
     object_paid(&self->base);
     object_free(&self->base);
@@ -227,10 +192,85 @@ static void post(clockwork *self)
     one->of = self;
     one->node.data = one;
     one->number = self->posted++;
+    one->sent_ns = gyre_sim_now_ns(self->base.owner->swarm->sim);
     object_owes(&self->base);
     object_owes(&one->base);
     EXPECT(owner_of(self), gyre_post(self->door, &one->node, on_letter) == 0);
 }
+
+/* ---- jobs ---- */
+
+typedef struct job {
+    object base;
+    gyre_work work;
+    clockwork *of;
+    uint64_t ran_ns;
+    bool ran;
+    bool canceled; /* before it ran */
+} job;
+
+static void job_run(gyre_work *work)
+{
+    job *self = work->data;
+
+    EXPECT(self->base.owner, !self->ran && !self->canceled);
+    self->ran = true;
+    self->ran_ns = gyre_sim_now_ns(self->base.owner->swarm->sim);
+    /* From a thread of the pool, while the loop sleeps. */
+    if (!self->base.owner->quitting && one_in(self->base.owner, 3))
+        post(self->of);
+}
+
+static void job_done(gyre_work *work, int status)
+{
+    job *self = work->data;
+    program *owner = self->base.owner;
+
+    EXPECT(owner, (status == 0) == self->ran);
+    EXPECT(owner, status == 0 || status == GYRE_ECANCELED || status == GYRE_ETIMEDOUT);
+    EXPECT(owner, !self->canceled || status == GYRE_ECANCELED);
+    EXPECT(owner, status != 0 || is_prompt(owner, self->ran_ns));
+    if (self->of->last_job == self)
+        self->of->last_job = NULL;
+    owner->busy--;
+    object_paid(&self->base);
+    object_free(&self->base);
+}
+
+static void cancel_job(job *self)
+{
+    const int error = gyre_work_cancel(&self->work);
+
+    EXPECT(self->base.owner, error == 0 || error == GYRE_EBUSY || error == GYRE_EALREADY);
+    if (error == 0)
+        self->canceled = true;
+}
+
+static void start_job(clockwork *of)
+{
+    gyre_work_options options = {.size = sizeof(options)};
+    program *owner = owner_of(of);
+    job *self;
+
+    if (owner->busy >= JOBS_MAX)
+        return;
+    self = object_new(owner, sizeof(*self));
+    self->work.data = self;
+    self->of = of;
+    if (one_in(owner, 3))
+        options.start_within_ns = 1 + draw(owner, 20 * GYRE_MILLISECOND);
+    if (gyre_work_submit(owner->loop, &self->work, &options, job_run, job_done) != 0) {
+        object_free(&self->base);
+        return;
+    }
+    owner->busy++;
+    object_owes(&self->base);
+    of->last_job = self;
+    if (one_in(owner, 4))
+        cancel_job(self);
+}
+
+/* ---- sends, signals ---- */
 
 static void on_async(gyre_async *async)
 {
@@ -258,8 +298,11 @@ static void disturb(gyre_timer *timer)
     if (owner->quitting)
         return;
     switch (draw(owner, 5)) {
-    case 0: start_job(owner); break;
-    case 1: post(of); break;
+    case 0: start_job(of); break;
+    case 1:
+        for (uint64_t count = 1 + draw(owner, 4); count > 0; count--)
+            post(of);
+        break;
     case 2:
         of->sent = true;
         EXPECT(owner, gyre_async_send(of->remote) == 0);
@@ -288,7 +331,8 @@ static int open_timers(clockwork *self)
         self->opened++;
         object_opened(&self->base);
         if (i == 0)
-            gyre_timer_start(&one->timer, 0, 30 * GYRE_MILLISECOND, disturb);
+            gyre_timer_start(&one->timer, 0, (16 * GYRE_MILLISECOND) << draw(owner_of(self), 8),
+                             disturb);
         else
             start(one);
     }

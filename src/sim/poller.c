@@ -35,8 +35,10 @@ struct gyrei_sim_poller {
     entry **entries; /* by descriptor */
     int room;
     int count; /* of entries in use */
-    /* of an entry that is gone: in a real set it lives on while the file has other names */
+    /* of an entry that is gone: in a real set it lives on while the file has other names, and is
+     * reported again and again until the set is made anew */
     uint64_t stale_id;
+    bool stale;
 };
 
 static gyrei_sim_poller *poller_of(const gyrei_ready *ready)
@@ -92,7 +94,6 @@ static void remove_entry(gyrei_sim_poller *poller, int fd)
 
     if (one == NULL)
         return;
-    poller->stale_id = one->id;
     gyrei_list_remove(&one->watch.link);
     gyrei_list_remove(&one->ready);
     gyrei_sim_unschedule(poller->host->sim, &one->late);
@@ -134,8 +135,11 @@ static int arm(gyrei_ready *ready, int fd, uint64_t id, uint32_t from, uint32_t 
 
 static void forget(gyrei_ready *ready, int fd, bool foreign)
 {
-    (void)foreign;
-    remove_entry(poller_of(ready), fd);
+    gyrei_sim_poller *poller = poller_of(ready);
+
+    if (!foreign && fd < poller->room && poller->entries[fd] != NULL && !poller->stale)
+        poller->stale_id = poller->entries[fd]->id;
+    remove_entry(poller, fd);
 }
 
 /* ---- life ---- */
@@ -150,7 +154,7 @@ void gyrei_sim_poller_free(gyrei_sim_poller *poller)
 
 bool gyrei_sim_poller_ready(const gyrei_sim_poller *poller)
 {
-    return !gyrei_list_empty(&poller->ready);
+    return poller->stale || !gyrei_list_empty(&poller->ready);
 }
 
 static bool loop_ready(const gyrei_sim_loop *loop)
@@ -217,15 +221,21 @@ static void report_spurious(gyrei_ready *ready)
     gyrei_sim_poller *poller = poller_of(ready);
     gyrei_sim_random *random = &poller->host->sim->random;
     const entry *one;
+    int at;
 
+    if (poller->stale)
+        gyrei_ready_event(ready, poller->stale_id, SPURIOUS_MASK);
     if (poller->count == 0 || !gyrei_sim_strikes(poller->host->sim, GYRE_SIM_SPURIOUS))
         return;
     if (poller->stale_id != 0 && gyrei_sim_below(random, STALE_CHANCE) == 0) {
-        gyrei_ready_event(ready, poller->stale_id, SPURIOUS_MASK);
+        poller->stale = true;
         return;
     }
-    one = poller->entries[gyrei_sim_below(random, (uint64_t)poller->room)];
-    if (one != NULL && (one->mask & SPURIOUS_MASK) != 0)
+    at = (int)gyrei_sim_below(random, (uint64_t)poller->room);
+    while (poller->entries[at] == NULL)
+        at = (at + 1) % poller->room;
+    one = poller->entries[at];
+    if ((one->mask & SPURIOUS_MASK) != 0)
         gyrei_ready_event(ready, one->id, one->mask & SPURIOUS_MASK);
 }
 
@@ -267,6 +277,7 @@ static int renew(gyrei_ready *ready)
     for (int fd = 0; fd < poller->room; fd++)
         remove_entry(poller, fd);
     poller->stale_id = 0;
+    poller->stale = false;
     return 0;
 }
 

@@ -340,12 +340,22 @@ int gyrei_sim_socket_error(gyrei_sim_socket *socket)
     return error;
 }
 
+/* The library knows which of its sockets are connected: another one is taken for connected. */
+static void check_connected(const gyrei_sim_socket *socket)
+{
+    gyre_sim *sim = sim_of(socket);
+
+    if ((socket->flags & GYREI_SIM_CONNECTING) != 0 && sim->failure == NULL)
+        sim->failure = "bytes are asked of a socket that connects";
+}
+
 int64_t gyrei_sim_recv(gyrei_sim_socket *socket, void *base, size_t len)
 {
     gyre_sim *sim = sim_of(socket);
     gyrei_sim_pipe *in = socket->conn != NULL ? &socket->conn->pipes[1 - socket->side] : NULL;
     uint32_t bytes;
 
+    check_connected(socket);
     if (in != NULL && in->visible > 0 && (socket->flags & GYREI_SIM_CONNECTING) == 0) {
         bytes = in->visible < len ? in->visible : (uint32_t)len;
         if (bytes > 1 && gyrei_sim_strikes(sim, GYRE_SIM_SHORT_READ))
@@ -380,6 +390,7 @@ int64_t gyrei_sim_send(gyrei_sim_socket *socket, const gyre_buf *bufs, uint32_t 
     uint32_t bytes;
     gyrei_sim_pipe *out;
 
+    check_connected(socket);
     if (socket->error != 0)
         return gyrei_sim_socket_error(socket);
     if ((socket->flags & (GYREI_SIM_BROKEN | GYREI_SIM_SHUT_WRITE)) != 0)
