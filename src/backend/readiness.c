@@ -51,6 +51,11 @@ void gyrei_readiness_forget(gyrei_backend *backend, int fd)
     gyrei_ready_forget(ready_of(backend), fd);
 }
 
+void gyrei_readiness_leave(gyrei_backend *backend, int fd)
+{
+    gyrei_ready_leave(ready_of(backend), fd);
+}
+
 int gyrei_readiness_submit(gyrei_backend *backend, gyre_op *op)
 {
     return gyrei_ready_submit(ready_of(backend), op);

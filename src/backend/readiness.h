@@ -15,6 +15,7 @@ void gyrei_readiness_close(gyrei_backend *backend);
 int gyrei_readiness_enable(gyrei_backend *backend);
 int gyrei_readiness_attach(gyrei_backend *backend, int fd, bool foreign);
 void gyrei_readiness_forget(gyrei_backend *backend, int fd);
+void gyrei_readiness_leave(gyrei_backend *backend, int fd);
 int gyrei_readiness_submit(gyrei_backend *backend, gyre_op *op);
 void gyrei_readiness_cancel(gyrei_backend *backend, gyre_op *op);
 void gyrei_readiness_change_events(gyrei_backend *backend, gyre_op *op);
@@ -32,11 +33,11 @@ void gyrei_readiness_buf_unkeep(gyrei_backend *backend, const void *base);
 #define GYREI_READINESS_BACKEND                                                                    \
     .close = gyrei_readiness_close, .enable = gyrei_readiness_enable,                              \
     .attach = gyrei_readiness_attach, .forget = gyrei_readiness_forget,                            \
-    .submit = gyrei_readiness_submit, .cancel = gyrei_readiness_cancel,                            \
-    .change_events = gyrei_readiness_change_events, .perform = gyrei_readiness_perform,            \
-    .wait = gyrei_readiness_wait, .forked = gyrei_readiness_forked, .fd = gyrei_readiness_fd,      \
-    .flush = gyrei_readiness_flush, .buf_base = gyrei_readiness_buf_base,                          \
-    .buf_keep = gyrei_readiness_buf_keep, .buf_release = gyrei_readiness_buf_release,              \
-    .buf_unkeep = gyrei_readiness_buf_unkeep
+    .leave = gyrei_readiness_leave, .submit = gyrei_readiness_submit,                              \
+    .cancel = gyrei_readiness_cancel, .change_events = gyrei_readiness_change_events,              \
+    .perform = gyrei_readiness_perform, .wait = gyrei_readiness_wait,                              \
+    .forked = gyrei_readiness_forked, .fd = gyrei_readiness_fd, .flush = gyrei_readiness_flush,    \
+    .buf_base = gyrei_readiness_buf_base, .buf_keep = gyrei_readiness_buf_keep,                    \
+    .buf_release = gyrei_readiness_buf_release, .buf_unkeep = gyrei_readiness_buf_unkeep
 
 #endif

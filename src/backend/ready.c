@@ -231,22 +231,39 @@ int gyrei_ready_forked(gyrei_ready *ready)
     return watch_anew(ready);
 }
 
-void gyrei_ready_forget(gyrei_ready *ready, int fd)
+static gyrei_ready_slot *known_slot(const gyrei_ready *ready, int fd)
 {
-    gyrei_ready_slot *slot;
+    const uint32_t chunk = (uint32_t)fd / GYREI_READY_CHUNK;
 
-    if ((uint32_t)fd / GYREI_READY_CHUNK >= ready->chunk_count ||
-        ready->chunks[(uint32_t)fd / GYREI_READY_CHUNK] == NULL)
-        return;
-    slot = slot_of(ready, fd);
+    return chunk < ready->chunk_count && ready->chunks[chunk] != NULL ? slot_of(ready, fd) : NULL;
+}
+
+static void forget(gyrei_ready *ready, gyrei_ready_slot *slot, int fd, bool stays_open)
+{
     GYRE_ASSERT(gyrei_list_empty(&slot->parked));
     if (slot->armed != 0)
-        ready->ops->forget(ready, fd, ready->shared || (slot->flags & SLOT_FOREIGN) != 0);
+        ready->ops->forget(ready, fd, stays_open);
     slot->armed = 0;
     slot->flags &= SLOT_DIRTY;
     slot->eager = 0;
     if (++slot->generation == 0)
         slot->generation = 1;
+}
+
+void gyrei_ready_forget(gyrei_ready *ready, int fd)
+{
+    gyrei_ready_slot *slot = known_slot(ready, fd);
+
+    if (slot != NULL)
+        forget(ready, slot, fd, ready->shared || (slot->flags & SLOT_FOREIGN) != 0);
+}
+
+void gyrei_ready_leave(gyrei_ready *ready, int fd)
+{
+    gyrei_ready_slot *slot = known_slot(ready, fd);
+
+    if (slot != NULL)
+        forget(ready, slot, fd, true);
 }
 
 /* ---- events ---- */

@@ -81,6 +81,7 @@ void gyrei_ready_close(gyrei_ready *ready);
 /* As the functions of the same names in gyrei_backend_ops. */
 int gyrei_ready_attach(gyrei_ready *ready, int fd);
 void gyrei_ready_forget(gyrei_ready *ready, int fd);
+void gyrei_ready_leave(gyrei_ready *ready, int fd);
 int gyrei_ready_submit(gyrei_ready *ready, gyre_op *op);
 void gyrei_ready_cancel(gyrei_ready *ready, gyre_op *op);
 void gyrei_ready_change_events(gyrei_ready *ready, gyre_op *op);

@@ -244,6 +244,7 @@ const gyrei_backend_ops gyrei_backend_uring = {
     .enable = uring_enable,
     .attach = uring_attach,
     .forget = uring_forget,
+    .leave = uring_forget,
     .submit = uring_submit,
     .cancel = uring_cancel,
     .change_events = uring_change_events,

@@ -55,6 +55,9 @@ typedef struct gyrei_backend_ops {
      */
     void (*forget)(gyrei_backend *backend, int fd);
 
+    /* As forget, but the descriptor stays open: another loop, or nobody, has it next. */
+    void (*leave)(gyrei_backend *backend, int fd);
+
     /*
      * Takes a QUEUED op: gyrei_op_parked, gyrei_op_in_kernel, gyrei_op_ready or gyrei_op_complete
      * before it returns 0. GYRE_EAGAIN: no room now, core keeps it and offers it again before the

@@ -336,6 +336,7 @@ const gyrei_backend_ops gyrei_backend_sim_ring = {
     .enable = ring_enable,
     .attach = ring_attach,
     .forget = ring_forget,
+    .leave = ring_forget,
     .submit = ring_submit,
     .cancel = ring_cancel,
     .change_events = ring_change_events,
