@@ -21,7 +21,9 @@ extern "C" {
 typedef struct gyre_stream gyre_stream;
 typedef struct gyre_write_req gyre_write_req;
 typedef struct gyre_connect_req gyre_connect_req;
+typedef struct gyre_detached gyre_detached;
 struct gyrei_stream_extra;
+struct gyrei_env;
 
 /*
  * `nread` > 0: so many bytes at buf->base, valid until the callback returns (gyre_buf_keep keeps
@@ -47,6 +49,13 @@ typedef void (*gyre_connect_cb)(gyre_connect_req *req, int status);
  */
 typedef void (*gyre_drain_cb)(gyre_stream *stream, int status);
 
+/*
+ * `status` 0: `detached` holds the connection, and the stream has no socket any more. GYRE_ENOMEM,
+ * or what broke the stream meanwhile: the stream still has it, and does not read. GYRE_ECANCELED:
+ * the stream is being closed.
+ */
+typedef void (*gyre_detach_cb)(gyre_detached *detached, int status);
+
 /* Buffers that a request copies; for more the caller's array itself is used. */
 #define GYRE_WRITE_INLINE_BUFS 4
 
@@ -71,6 +80,27 @@ struct gyre_connect_req {
     gyre_timer_node timer;
     gyre_address address;
     int32_t status;
+    uint32_t flags;
+};
+
+/*
+ * A connection between two loops: taken out of the one by gyre_stream_detach, put into the other by
+ * gyre_stream_attach. It belongs to no thread, and goes from one to the other as any memory does:
+ * with gyre_post, say.
+ */
+struct gyre_detached {
+    void *data;         /* the user's */
+    int fd;             /* -1 when it holds no connection */
+    int32_t end;        /* how reading ended after those bytes: GYRE_EOF, or 0: it did not */
+    const char *unread; /* bytes that were received and not yet read; NULL if there are none */
+    size_t unread_bytes;
+    /* from here on: private */
+    gyre_task task;
+    gyre_stream *stream;
+    gyre_detach_cb cb;
+    gyre_allocator allocator; /* of `unread` */
+    const struct gyrei_env *env;
+    uint32_t kind;
     uint32_t flags;
 };
 
@@ -132,8 +162,8 @@ GYRE_EXPORT int gyre_accept(gyre_stream *listener, gyre_stream *client);
  * Owns:   nothing; the buffers are the loop's, and an idle stream holds none.
  * Thread: loop.
  * Phase:  `cb` runs in the poll phase, or in the pending phase for what was left over.
- * Errors: GYRE_ENOTCONN, GYRE_EINVAL (closing, finishing, a listener), GYRE_EOF after the end of
- *         stream.
+ * Errors: GYRE_ENOTCONN, GYRE_EINVAL (closing, finishing, being detached, a listener), GYRE_EOF
+ *         after the end of stream.
  * Since:  0.1.
  */
 GYRE_EXPORT int gyre_read_start(gyre_stream *stream, gyre_read_cb cb);
@@ -191,7 +221,7 @@ GYRE_EXPORT void gyre_buf_release(gyre_loop *loop, const void *base);
  *         GYRE_ECONNRESET, ...), GYRE_ETIMEDOUT at the write deadline, or GYRE_ECANCELED when the
  *         stream was closed.
  * Errors: GYRE_ENOBUFS past the hard cap, GYRE_ENOTCONN, GYRE_ESHUTDOWN after gyre_shutdown,
- *         GYRE_EPIPE or what broke the stream, GYRE_EINVAL (closing).
+ *         GYRE_EPIPE or what broke the stream, GYRE_EINVAL (closing, being detached).
  * Since:  0.1.
  */
 GYRE_EXPORT int gyre_write(gyre_stream *stream, gyre_write_req *req, const gyre_buf *bufs,
@@ -230,7 +260,8 @@ GYRE_EXPORT int64_t gyre_try_write(gyre_stream *stream, const gyre_buf *bufs, ui
  * Owns:   the request is the library's until `cb`.
  * Thread: loop.
  * Phase:  `cb` runs in the poll or the pending phase.
- * Errors: GYRE_ENOTCONN, GYRE_ESHUTDOWN when it was shut down already, GYRE_EINVAL (closing).
+ * Errors: GYRE_ENOTCONN, GYRE_ESHUTDOWN when it was shut down already, GYRE_EINVAL (closing, being
+ *         detached).
  * Since:  0.1.
  */
 GYRE_EXPORT int gyre_shutdown(gyre_stream *stream, gyre_write_req *req, gyre_write_cb cb);
@@ -302,6 +333,52 @@ GYRE_EXPORT int gyre_stream_set_budget(gyre_stream *stream, uint32_t low_bytes, 
  * Since:  0.1.
  */
 GYRE_EXPORT int gyre_stream_set_deadlines(gyre_stream *stream, uint64_t idle_ns, uint64_t write_ns);
+
+/*
+ * Takes a connection out of its loop, so that another one can go on with it: reading stops at once,
+ * what is queued is sent, and then `cb` is given the descriptor and the bytes that were received
+ * and not read. Without an error the stream is as after its init then: close it, or give it another
+ * socket. Its deadlines and its budget stay with it; a write deadline bounds the wait for a peer
+ * that does not read.
+ *
+ * Params: detached: not in use; set detached->data as you like. cb: not NULL.
+ * Owns:   `detached` is the library's until `cb`; then it holds the connection, until
+ *         gyre_stream_attach or gyre_detached_close, if the status is 0.
+ * Thread: loop.
+ * Phase:  `cb` runs in the pending phase, after the callbacks of all writes.
+ * Errors: GYRE_ENOTCONN, GYRE_EALREADY (being detached), GYRE_EINVAL (closing, finishing), what
+ *         broke the stream, GYRE_ENOMEM.
+ * Since:  0.1.
+ */
+GYRE_EXPORT int gyre_stream_detach(gyre_stream *stream, gyre_detached *detached, gyre_detach_cb cb);
+
+/*
+ * Gives a stream without a socket the connection that `detached` holds. Its unread bytes come
+ * first when it is read; after gyre_shutdown, or after the end of stream, it is as it was.
+ *
+ * Params: stream: initialised, of the kind that was detached. detached: holds a connection.
+ * Owns:   on success the connection is the stream's and `detached` the caller's, empty; on error
+ *         nothing changed.
+ * Thread: loop: of the stream. The unread bytes are freed here, with the allocator of the loop that
+ *         received them.
+ * Phase:  any.
+ * Errors: GYRE_EBUSY (it has a socket), GYRE_EINVAL (closing, another kind), GYRE_ENOMEM.
+ * Since:  0.1.
+ */
+GYRE_EXPORT int gyre_stream_attach(gyre_stream *stream, gyre_detached *detached);
+
+/*
+ * Closes the connection that `detached` holds, and frees its bytes.
+ *
+ * Params: detached: given to a detach callback with 0, or zeroed with fd -1. Set fd to -1 before to
+ *         keep the descriptor, for another process say.
+ * Owns:   `detached` is the caller's, empty.
+ * Thread: any.
+ * Phase:  any.
+ * Errors: none.
+ * Since:  0.1.
+ */
+GYRE_EXPORT void gyre_detached_close(gyre_detached *detached);
 
 /*
  * The stream's descriptor, to set socket options on; never read, write, poll or close it.

@@ -117,23 +117,27 @@ static void want_stash_run(gyre_stream *stream)
     gyrei_task_submit(stream->handle.loop, &extra->stash_task);
 }
 
-/* Copies bytes that nobody wants now. Without memory for them the stream cannot go on. */
-static void stash(gyre_stream *stream, const char *base, uint32_t len)
+static int append_stash(gyre_stream *stream, const char *base, size_t len)
 {
-    gyre_loop *loop = stream->handle.loop;
     const size_t room = sizeof(gyrei_stash) + len;
     gyrei_stash *chunk = NULL;
 
     if (gyrei_stream_need_extra(stream) == 0)
-        chunk = gyrei_loop_alloc(loop, room);
-    if (chunk == NULL) {
-        stream->error = GYRE_ENOMEM;
-        return;
-    }
+        chunk = gyrei_loop_alloc(stream->handle.loop, room);
+    if (chunk == NULL)
+        return GYRE_ENOMEM;
     chunk->room = room;
     chunk->len = len;
     memcpy(chunk->bytes, base, len);
     gyrei_list_append(&stream->extra->stash, &chunk->link);
+    return 0;
+}
+
+/* Copies bytes that nobody wants now. Without memory for them the stream cannot go on. */
+static void stash(gyre_stream *stream, const char *base, size_t len)
+{
+    if (append_stash(stream, base, len) != 0)
+        stream->error = GYRE_ENOMEM;
 }
 
 static void stash_end(gyre_stream *stream, int status)
@@ -155,7 +159,7 @@ static void take_bytes(gyre_stream *stream, const gyrei_result *result)
     if (wants(stream) && !has_stash(stream))
         call_back(stream, result->value, result->base, false);
     else
-        stash(stream, result->base, (uint32_t)result->value);
+        stash(stream, result->base, (size_t)result->value);
 }
 
 static void take_end(gyre_stream *stream, int status)
@@ -196,6 +200,8 @@ static void on_received(gyre_loop *loop, gyre_op *op, const gyrei_result *result
         if (last)
             gyrei_read_settle(stream);
     }
+    if ((stream->flags & GYREI_STREAM_DETACHING) != 0)
+        gyrei_move_settle(stream);
     gyrei_handle_release(&stream->handle);
 }
 
@@ -222,10 +228,12 @@ void gyrei_read_settle(gyre_stream *stream)
 
 int gyre_read_start(gyre_stream *stream, gyre_read_cb cb)
 {
+    const uint32_t barred =
+        GYREI_STREAM_LISTENING | GYREI_STREAM_FINISHING | GYREI_STREAM_DETACHING;
     int error = gyrei_stream_check(stream);
 
     GYRE_ASSERT(cb != NULL);
-    if (error == 0 && (stream->flags & (GYREI_STREAM_LISTENING | GYREI_STREAM_FINISHING)) != 0)
+    if (error == 0 && (stream->flags & barred) != 0)
         error = GYRE_EINVAL;
     else if (error == 0 && (stream->flags & GYREI_STREAM_CONNECTED) == 0)
         error = GYRE_ENOTCONN;
@@ -305,4 +313,50 @@ void gyrei_read_finish(gyre_stream *stream)
 
         gyrei_loop_free(loop, chunk, chunk->room);
     }
+    stream->extra->stash_end = 0;
+}
+
+/* ---- from loop to loop ---- */
+
+static size_t stash_bytes(const gyrei_stream_extra *extra)
+{
+    size_t bytes = 0;
+
+    for (const gyre_link *link = extra->stash.next; link != &extra->stash; link = link->next)
+        bytes += GYRE_CONTAINER_OF(link, gyrei_stash, link)->len;
+    return bytes;
+}
+
+int gyrei_read_take_unread(gyre_stream *stream, char **bytes, size_t *len, int32_t *end)
+{
+    gyrei_stream_extra *extra = stream->extra;
+    size_t at = 0;
+
+    *len = stash_bytes(extra);
+    *bytes = *len > 0 ? gyrei_loop_alloc(stream->handle.loop, *len) : NULL;
+    if (*len > 0 && *bytes == NULL)
+        return GYRE_ENOMEM;
+    for (const gyre_link *link = extra->stash.next; link != &extra->stash; link = link->next) {
+        const gyrei_stash *chunk = GYRE_CONTAINER_OF(link, gyrei_stash, link);
+
+        memcpy(*bytes + at, chunk->bytes, chunk->len);
+        at += chunk->len;
+    }
+    GYRE_ASSERT(at == *len);
+    *end = extra->stash_end;
+    gyrei_read_finish(stream);
+    return 0;
+}
+
+int gyrei_read_put_unread(gyre_stream *stream, const char *bytes, size_t len, int32_t end)
+{
+    GYRE_ASSERT(!has_stash(stream));
+    if (len == 0 && end == 0)
+        return 0;
+    if (gyrei_stream_need_extra(stream) != 0)
+        return GYRE_ENOMEM;
+    if (len > 0 && append_stash(stream, bytes, len) != 0)
+        return GYRE_ENOMEM;
+    stream->extra->stash_end = end;
+    return 0;
 }

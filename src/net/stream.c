@@ -285,6 +285,7 @@ static void stream_close(gyre_loop *loop, gyre_handle *handle)
     gyrei_op_cancel(loop, &stream->out);
     gyrei_write_fail(stream, GYRE_ECANCELED);
     gyrei_connect_close(stream);
+    gyrei_move_close(stream);
     gyrei_read_close(stream);
     gyrei_limits_close(stream);
     gyrei_listen_close(stream);

@@ -30,7 +30,8 @@ enum gyrei_stream_flags {
     GYREI_STREAM_NAGLE = 1024,  /* TCP_NODELAY was turned off */
     GYREI_STREAM_FAILED = 2048, /* queued writes end with stream->error once `out` is idle */
     GYREI_STREAM_UNIX = 4096,
-    GYREI_STREAM_FINISHING = 8192 /* closed once the queue is empty */
+    GYREI_STREAM_FINISHING = 8192, /* closed once the queue is empty */
+    GYREI_STREAM_DETACHING = 16384 /* given away once nothing is in flight */
 };
 
 /* A request's kinds. */
@@ -40,7 +41,7 @@ enum { GYREI_WRITE_USER = 0, GYREI_WRITE_COPY, GYREI_WRITE_SHUTDOWN };
 typedef struct gyrei_stash {
     gyre_link link;
     size_t room;
-    uint32_t len;
+    size_t len;
     char bytes[];
 } gyrei_stash;
 
@@ -78,6 +79,7 @@ typedef struct gyrei_stream_extra {
     gyre_link paused; /* in gyrei_streams.paused */
 
     gyre_connect_req *connect;
+    gyre_detached *detached;
     char *path; /* bound here: removed at close */
     size_t path_bytes;
 } gyrei_stream_extra;
@@ -158,8 +160,12 @@ void gyrei_read_settle(gyre_stream *stream);
 /* Ends reading: the read callback is called once with `status`. */
 void gyrei_read_fail(gyre_stream *stream, int status);
 void gyrei_read_close(gyre_stream *stream);
-/* Frees the stash. */
+/* Empties the stash. */
 void gyrei_read_finish(gyre_stream *stream);
+/* Moves the stash into one run of bytes of the loop's allocator, and how it ended. GYRE_ENOMEM. */
+int gyrei_read_take_unread(gyre_stream *stream, char **bytes, size_t *len, int32_t *end);
+/* Makes bytes of another loop this stream's stash, which is empty. GYRE_ENOMEM. */
+int gyrei_read_put_unread(gyre_stream *stream, const char *bytes, size_t len, int32_t end);
 
 /* ---- write.c ---- */
 
@@ -171,6 +177,12 @@ void gyrei_write_fail(gyre_stream *stream, int error);
 void gyrei_write_flush(gyre_stream *stream);
 /* Corked bytes become a request in the queue: something is to follow them, or to end it. */
 void gyrei_write_uncork(gyre_stream *stream);
+
+/* ---- move.c ---- */
+
+/* A stream that is being detached has ended an operation, or has nothing queued any more. */
+void gyrei_move_settle(gyre_stream *stream);
+void gyrei_move_close(gyre_stream *stream);
 
 /* ---- block.c ---- */
 

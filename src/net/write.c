@@ -79,9 +79,11 @@ static void finish_first(gyre_stream *stream, int status)
     gyrei_task_submit(loop, &req->task);
 }
 
-/* A stream that was to be closed when its queue is empty is closed now. */
+/* A stream that was to be closed, or given away, when its queue is empty. */
 static void close_if_finished(gyre_stream *stream)
 {
+    if ((stream->flags & GYREI_STREAM_DETACHING) != 0)
+        gyrei_move_settle(stream);
     if ((stream->flags & GYREI_STREAM_FINISHING) == 0 || !gyrei_list_empty(&stream->writes) ||
         !gyrei_op_is_idle(&stream->out) || gyrei_handle_is_closing(&stream->handle))
         return;
@@ -317,6 +319,8 @@ static int check_writable(const gyre_stream *stream)
         return error;
     if ((stream->flags & GYREI_STREAM_CONNECTED) == 0)
         return GYRE_ENOTCONN;
+    if ((stream->flags & GYREI_STREAM_DETACHING) != 0)
+        return GYRE_EINVAL;
     if ((stream->flags & (GYREI_STREAM_SHUT | GYREI_STREAM_FINISHING)) != 0)
         return GYRE_ESHUTDOWN;
     return stream->error;
@@ -568,6 +572,8 @@ int gyre_shutdown(gyre_stream *stream, gyre_write_req *req, gyre_write_cb cb)
         return error;
     if ((stream->flags & GYREI_STREAM_CONNECTED) == 0)
         return GYRE_ENOTCONN;
+    if ((stream->flags & GYREI_STREAM_DETACHING) != 0)
+        return GYRE_EINVAL;
     if ((stream->flags & GYREI_STREAM_SHUT) != 0)
         return GYRE_ESHUTDOWN;
     stream->flags |= GYREI_STREAM_SHUT;
