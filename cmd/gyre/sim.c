@@ -25,12 +25,13 @@ static const char help[] =
     "  --minutes M       virtual minutes with faults, for each seed (default 10)\n"
     "  --hours H         the same in hours\n"
     "  --jobs N          seeds at a time (default: the number of processors)\n"
+    "  --limit S         real seconds that a seed may take (default 60)\n"
     "  --twice           run each seed twice and compare\n"
     "  --quiet           print failures and totals only\n"
     "  --trace           print what happens; for one seed\n"
     "  --help            this page\n";
 
-enum { JOBS_MAX = 64, SEED_SECONDS = 60 };
+enum { JOBS_MAX = 64, LIMIT_SECONDS = 60 };
 
 typedef struct sim_options {
     swarm_options swarm;
@@ -38,6 +39,7 @@ typedef struct sim_options {
     uint64_t first;
     uint64_t last;
     uint64_t jobs;
+    uint64_t limit;
     bool twice;
     bool quiet;
 } sim_options;
@@ -135,7 +137,7 @@ static void work(const sim_options *options, uint64_t seed, int fd)
     swarm_result result;
 
     for (; seed <= options->last; seed += options->jobs) {
-        alarm(SEED_SECONDS);
+        alarm((unsigned)options->limit);
         run_seed(options, seed, &result);
         if (write(fd, &result, sizeof(result)) != (ssize_t)sizeof(result))
             _exit(EXIT_FAILED);
@@ -179,7 +181,7 @@ static void ended(const sim_options *options, totals *sum, worker *self)
     if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OK)
         return;
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
-        snprintf(what, sizeof(what), "did not end within %d s", SEED_SECONDS);
+        snprintf(what, sizeof(what), "did not end within %u s", (unsigned)options->limit);
     else
         snprintf(what, sizeof(what), "the process died (status %x)", (unsigned)status);
     sum->seeds++;
@@ -302,6 +304,8 @@ static bool read_value(sim_options *options, int argc, char **argv, int *at, uin
     }
     if ((value = option_value("--jobs", argc, argv, at, &missing)) != NULL)
         return read_number(value, &options->jobs) && options->jobs > 0 && options->jobs <= JOBS_MAX;
+    if ((value = option_value("--limit", argc, argv, at, &missing)) != NULL)
+        return read_number(value, &options->limit) && options->limit < UINT32_MAX;
     if ((value = option_value("--minutes", argc, argv, at, &missing)) != NULL) {
         options->swarm.virtual_ns = 60 * GYRE_SECOND;
     } else {
@@ -330,7 +334,8 @@ static bool read_switch(sim_options *options, const char *name)
 int gyre_cmd_sim(int argc, char **argv)
 {
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    sim_options options = {.first = 1, .jobs = processors > 0 ? (uint64_t)processors : 1};
+    sim_options options = {
+        .first = 1, .limit = LIMIT_SECONDS, .jobs = processors > 0 ? (uint64_t)processors : 1};
     uint64_t count = 0;
 
     options.swarm.virtual_ns = 600 * GYRE_SECOND;

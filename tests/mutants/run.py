@@ -26,15 +26,15 @@ def run(*command, **options):
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
-def copy_tree(tree):
+def copy_tree(root, tree):
     """Copies what changed only, so that a second run compiles little."""
     os.makedirs(tree, exist_ok=True)
     for name in NEEDED:
-        source, target = os.path.join(ROOT, name), os.path.join(tree, name)
+        source, target = os.path.join(root, name), os.path.join(tree, name)
         if os.path.isfile(source):
             copy_changed(source, target)
         for folder, _, files in os.walk(source):
-            at = os.path.join(tree, os.path.relpath(folder, ROOT))
+            at = os.path.join(tree, os.path.relpath(folder, root))
             os.makedirs(at, exist_ok=True)
             for file in set(os.listdir(at)) - set(os.listdir(folder)):
                 os.remove(os.path.join(at, file))
@@ -60,7 +60,8 @@ def hunt(program, seeds, minutes):
     """The first seed that fails of so many, a hundred at a time: (seed, why), or None."""
     for first in range(1, seeds + 1, 100):
         last = min(first + 99, seeds)
-        result = run(program, "sim", "--seeds", "%d..%d" % (first, last), "--minutes", str(minutes), "--quiet")
+        result = run(program, "sim", "--seeds", "%d..%d" % (first, last), "--minutes", str(minutes), "--quiet",
+                     "--limit", "20")
         found = re.search(r"seed (\d+) FAILED: (.*)", result.stdout)
         if found:
             return int(found.group(1)), found.group(2)
@@ -75,7 +76,7 @@ def judge(patch, tree, options):
         return None, "%-28s DOES NOT APPLY: %s" % (name, applied.stdout.strip().split("\n")[-1])
     made = build(options.build)
     if made.returncode != 0:
-        return None, "%-28s DOES NOT COMPILE: %s" % (name, made.stdout.strip()[-300:])
+        return None, "%-28s DOES NOT COMPILE: %s" % (name, made.stderr.strip()[-300:])
     begun = time.monotonic()
     found = hunt(os.path.join(options.build, "gyre"), options.seeds, options.minutes)
     seconds = time.monotonic() - begun
@@ -93,11 +94,13 @@ def main():
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
     tree = os.path.join(options.work, "tree")
+    clean = os.path.join(options.work, "clean")
     options.build = os.path.join(options.work, "build")
     patches = sorted(glob.glob(os.path.join(HERE, "*.patch")))
     if options.names:
         patches = [p for p in patches if os.path.basename(p)[: -len(".patch")] in options.names]
-    copy_tree(tree)
+    copy_tree(ROOT, clean)
+    copy_tree(clean, tree)
     run("cmake", "-S", tree, "-B", options.build, "-DCMAKE_BUILD_TYPE=Release", "-DGYRE_TESTS=OFF")
     made = build(options.build)
     if made.returncode != 0:
@@ -114,7 +117,7 @@ def main():
         killed += dead is True
         survived += dead is False
         broken += dead is None
-        copy_tree(tree)
+        copy_tree(clean, tree)
     print("%d mutants: %d killed, %d survived, %d broken" % (len(patches), killed, survived, broken))
     return 0 if broken == 0 and survived <= options.allow else 1
 
