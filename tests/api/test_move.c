@@ -242,6 +242,37 @@ static void bytes_that_come_meanwhile_are_read_in_order(void **state)
     }
 }
 
+static gyre_stream *pair[2];
+
+static void detach_the_other(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
+{
+    assert_int_equal(nread, 5);
+    assert_memory_equal(buf->base, "bytes", 5);
+    detach(pair[stream == pair[0] ? 1 : 0]);
+}
+
+/* Both have bytes in the same turn: on io_uring those of the second were received already. */
+static void bytes_that_were_received_already_move_too(void **state)
+{
+    gyre_stream *moved = &tcp_empty(other)->stream;
+    int peers[2];
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        pair[i] = &tcp_new("one of two", &peers[i])->stream;
+        assert_int_equal(gyre_read_start(pair[i], detach_the_other), 0);
+    }
+    turn();
+    for (int i = 0; i < 2; i++)
+        peer_send(peers[i], "bytes", 5);
+    until_detached(1);
+    if (backend_is("uring"))
+        assert_int_equal(detached.unread_bytes, 5);
+    attach(moved);
+    assert_int_equal(gyre_read_start(moved, collect), 0);
+    until_received("bytes");
+}
+
 static void unread_bytes_come_first(void **state)
 {
     int peer;
@@ -632,6 +663,7 @@ int main(void)
         MOVE_TEST(a_moved_connection_goes_on_in_the_other_loop),
         MOVE_TEST(a_unix_connection_moves_too),
         MOVE_TEST(bytes_that_come_meanwhile_are_read_in_order),
+        MOVE_TEST(bytes_that_were_received_already_move_too),
         MOVE_TEST(unread_bytes_come_first),
         MOVE_TEST(the_end_of_stream_moves_too),
         MOVE_TEST(a_stream_that_was_shut_down_stays_so),
