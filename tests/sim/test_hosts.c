@@ -1,6 +1,6 @@
 /*
- * Hosts of a world: crash and restart, loss of power, partitions, signals, jobs, a program that runs
- * its loop by itself, names of unix sockets, memory that fails.
+ * Hosts of a world: crash and restart, loss of power, partitions, signals, jobs, a program that
+ * runs its loop by itself, names of unix sockets, memory that fails.
  */
 #include <gyre.h>
 
