@@ -154,12 +154,33 @@ static int os_uring_setup(const gyrei_env *env, uint32_t entries, struct io_urin
     return (int)gyrei_os_result(syscall(SYS_io_uring_setup, entries, params));
 }
 
+#ifdef __SANITIZE_THREAD__
+/*
+ * TSan runs a signal's handler at the next call that it knows, and syscall(2) is none: a handler
+ * whose signal ended a sleep here would wait for an event that only itself would cause.
+ */
+static void run_signal_handlers(void)
+{
+    const struct timespec none = {0};
+
+    (void)nanosleep(&none, NULL);
+}
+#else
+static void run_signal_handlers(void)
+{
+}
+#endif
+
 static int os_uring_enter(const gyrei_env *env, int ring, uint32_t submit, uint32_t wait,
                           uint32_t flags, const void *arg, size_t arg_size)
 {
+    const int result =
+        (int)gyrei_os_result(syscall(SYS_io_uring_enter, ring, submit, wait, flags, arg, arg_size));
+
     (void)env;
-    return (int)gyrei_os_result(
-        syscall(SYS_io_uring_enter, ring, submit, wait, flags, arg, arg_size));
+    if (result == GYRE_EINTR)
+        run_signal_handlers();
+    return result;
 }
 
 static int os_uring_register(const gyrei_env *env, int ring, uint32_t what, void *arg,
