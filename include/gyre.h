@@ -9,6 +9,7 @@
 #include "gyre/base.h"
 #include "gyre/error.h"
 #include "gyre/fs.h"
+#include "gyre/group.h"
 #include "gyre/handle.h"
 #include "gyre/hook.h"
 #include "gyre/http.h"
