@@ -327,22 +327,28 @@ static size_t stash_bytes(const gyrei_stream_extra *extra)
     return bytes;
 }
 
-int gyrei_read_take_unread(gyre_stream *stream, char **bytes, size_t *len, int32_t *end)
+static void copy_stash(const gyrei_stream_extra *extra, char *to)
 {
-    gyrei_stream_extra *extra = stream->extra;
-    size_t at = 0;
-
-    *len = stash_bytes(extra);
-    *bytes = *len > 0 ? gyrei_loop_alloc(stream->handle.loop, *len) : NULL;
-    if (*len > 0 && *bytes == NULL)
-        return GYRE_ENOMEM;
     for (const gyre_link *link = extra->stash.next; link != &extra->stash; link = link->next) {
         const gyrei_stash *chunk = GYRE_CONTAINER_OF(link, gyrei_stash, link);
 
-        memcpy(*bytes + at, chunk->bytes, chunk->len);
-        at += chunk->len;
+        memcpy(to, chunk->bytes, chunk->len);
+        to += chunk->len;
     }
-    GYRE_ASSERT(at == *len);
+}
+
+int gyrei_read_take_unread(gyre_stream *stream, char **bytes, size_t *len, int32_t *end)
+{
+    gyrei_stream_extra *extra = stream->extra;
+
+    *len = stash_bytes(extra);
+    *bytes = NULL;
+    if (*len > 0) {
+        *bytes = gyrei_loop_alloc(stream->handle.loop, *len);
+        if (*bytes == NULL)
+            return GYRE_ENOMEM;
+        copy_stash(extra, *bytes);
+    }
     *end = extra->stash_end;
     gyrei_read_finish(stream);
     return 0;
