@@ -31,6 +31,14 @@ typedef int (*gyre_group_setup_cb)(gyre_group *group, uint32_t index, gyre_loop 
 typedef void (*gyre_group_drain_cb)(gyre_group *group, uint32_t index, gyre_loop *loop, void *ctx);
 
 /*
+ * The loop will run no more, because it drained, was stopped, or the setup of another one failed:
+ * give back what is more than handles. Handles that are left are closed next. Runs on the loop's
+ * thread, outside its callbacks; not called for a loop whose setup failed.
+ */
+typedef void (*gyre_group_teardown_cb)(gyre_group *group, uint32_t index, gyre_loop *loop,
+                                       void *ctx);
+
+/*
  * The loop is gone, all its callbacks were called; the last call on its thread. Not called for a
  * loop whose setup failed.
  */
@@ -54,6 +62,7 @@ typedef struct gyre_group_options {
     /* 1: each thread is pinned to one of the processors that the program may use, in turn */
     uint32_t pin;
     gyre_group_drain_cb drain;
+    gyre_group_teardown_cb teardown;
     gyre_group_ended_cb ended;
     void *ctx; /* given to all callbacks of the group */
 } gyre_group_options;

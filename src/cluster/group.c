@@ -148,7 +148,6 @@ static int shut_down(gyrei_member *member)
 {
     int error = GYRE_ETIMEDOUT;
 
-    set_state(member, GYREI_MEMBER_ENDING);
     for (int i = 0; error == GYRE_ETIMEDOUT && i < SHUTDOWN_ROUNDS; i++)
         error = gyre_loop_shutdown(member->loop, GYRE_SECOND);
     __atomic_store_n(&member->loop, NULL, __ATOMIC_RELAXED);
@@ -166,6 +165,9 @@ static void *thread_main(void *arg)
 
     if (all_are_set_up(group, 1, setup_error))
         error = run(member);
+    set_state(member, GYREI_MEMBER_ENDING);
+    if (setup_error == 0 && group->options.teardown != NULL)
+        group->options.teardown(group, member->index, member->loop, group->options.ctx);
     end_error = shut_down(member);
     if (error == 0)
         error = end_error;

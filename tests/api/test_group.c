@@ -26,6 +26,7 @@ static pthread_t threads[LOOPS];
 static gyre_loop *loops[LOOPS];
 static int set_ups;
 static int drains;
+static int teardowns;
 static int ends;
 static int wrong; /* what should not be */
 static int count;
@@ -56,7 +57,7 @@ static void wait_for(const int *counter, int goal)
 static int set_up(void **state)
 {
     (void)state;
-    set_ups = drains = ends = wrong = count = 0;
+    set_ups = drains = teardowns = ends = wrong = count = 0;
     fail_at = -1;
     memset(loops, 0, sizeof(loops));
     group = NULL;
@@ -93,6 +94,16 @@ static void on_drain(gyre_group *of, uint32_t index, gyre_loop *on, void *ctx)
     add(&drains, 1);
 }
 
+static void on_teardown(gyre_group *of, uint32_t index, gyre_loop *on, void *ctx)
+{
+    check(of == group && ctx == &count);
+    check(gyre_group_index(of, on) == (int)index);
+    check(pthread_equal(threads[index], pthread_self()));
+    check(gyre_loop_phase(on) == GYRE_PHASE_NONE);
+    check(gyre_group_enter(of, (int)index) == GYRE_EGONE);
+    add(&teardowns, 1);
+}
+
 static void on_ended(gyre_group *of, uint32_t index, void *ctx)
 {
     check(of == group && ctx == &count);
@@ -106,6 +117,7 @@ static gyre_group_options usual_options(void)
     return (gyre_group_options){
         .size = sizeof(gyre_group_options),
         .drain = on_drain,
+        .teardown = on_teardown,
         .ended = on_ended,
         .ctx = &count,
     };
@@ -115,7 +127,7 @@ static void open_group(void)
 {
     const gyre_group_options options = usual_options();
 
-    set_ups = ends = 0;
+    set_ups = teardowns = ends = 0;
     assert_int_equal(gyre_group_open(&group, LOOPS, &options, on_setup), 0);
     assert_int_equal(get(&set_ups), LOOPS);
 }
@@ -124,6 +136,7 @@ static void close_group(uint64_t timeout_ns, int expected)
 {
     assert_int_equal(gyre_group_close(group, timeout_ns), expected);
     group = NULL;
+    assert_int_equal(get(&teardowns), LOOPS);
     assert_int_equal(get(&ends), LOOPS);
     assert_int_equal(get(&wrong), 0);
 }
@@ -214,10 +227,11 @@ static void a_setup_that_fails_ends_the_group(void **state)
 
     (void)state;
     for (fail_at = 0; fail_at < LOOPS; fail_at++) {
-        set_ups = ends = 0;
+        set_ups = teardowns = ends = 0;
         assert_int_equal(gyre_group_open(&group, LOOPS, &options, on_setup), GYRE_EADDRINUSE);
         assert_null(group);
         assert_true(get(&set_ups) >= 1);
+        assert_int_equal(get(&teardowns), get(&set_ups) - 1);
         assert_int_equal(get(&ends), get(&set_ups) - 1);
         assert_int_equal(get(&drains), 0);
     }
@@ -293,7 +307,7 @@ static void draining_waits_for_what_is_under_way(void **state)
     close_group(UINT64_MAX, 0);
     assert_int_equal(get(&drains), LOOPS);
     options.drain = drain_and_close;
-    ends = timers_closed = 0;
+    teardowns = ends = timers_closed = 0;
     assert_int_equal(gyre_group_open(&group, LOOPS, &options, setup_for_ever), 0);
     close_group(60 * GYRE_SECOND, 0);
     assert_int_equal(get(&timers_closed), LOOPS);
@@ -431,7 +445,7 @@ static void no_loop_runs_before_all_are_set_up(void **state)
 
     (void)state;
     for (int i = 0; i < 20; i++) {
-        set_ups = ends = count = 0;
+        set_ups = teardowns = ends = count = 0;
         assert_int_equal(gyre_group_open(&group, LOOPS, &options, setup_that_posts), 0);
         wait_for(&count, LOOPS);
         close_group(UINT64_MAX, 0);
