@@ -1,0 +1,20 @@
+/*
+ * What takes the place of an operating system where there is none: every loop needs the environment
+ * of a simulated host.
+ */
+#include "core/backend.h"
+
+const gyrei_env gyrei_env_os = {.sys = NULL};
+
+int gyrei_backend_select(gyre_loop *loop, const char *name, bool strict,
+                         const gyrei_backend_config *config, const gyrei_backend_ops **ops,
+                         gyrei_backend **backend)
+{
+    (void)loop;
+    (void)name;
+    (void)strict;
+    (void)config;
+    (void)ops;
+    (void)backend;
+    return GYRE_ENOTSUP;
+}
