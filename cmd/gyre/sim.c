@@ -21,7 +21,7 @@ static const char help[] =
     "  --seeds A..B      run these seeds; --seeds N runs N of them\n"
     "  --from S          the first of N seeds (default 1)\n"
     "  --mode NAME       readiness, completion or both (default: by seed)\n"
-    "  --scenario NAME   echo, request, timers or storm (default: by seed)\n"
+    "  --scenario NAME   echo, request, timers, storm or http (default: by seed)\n"
     "  --minutes M       virtual minutes with faults, for each seed (default 10)\n"
     "  --hours H         the same in hours\n"
     "  --jobs N          seeds at a time (default: the number of processors)\n"

@@ -8,10 +8,10 @@
 #include <string.h>
 
 static const scenario *const scenarios[] = {
-    &scenario_echo,
-    &scenario_request,
-    &scenario_timers,
-    &scenario_storm,
+    &scenario_echo, &scenario_request, &scenario_timers, &scenario_storm,
+#if defined(GYRE_HAVE_HTTP)
+    &scenario_http,
+#endif
 };
 enum { SCENARIOS = sizeof(scenarios) / sizeof(scenarios[0]), GONE = 0xDD, QUIT_SECONDS = 40 };
 

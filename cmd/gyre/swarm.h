@@ -89,6 +89,7 @@ extern const scenario scenario_echo;
 extern const scenario scenario_request;
 extern const scenario scenario_timers;
 extern const scenario scenario_storm;
+extern const scenario scenario_http; /* only with the HTTP module */
 
 /* ---- swarm.c ---- */
 
