@@ -332,6 +332,7 @@ static void copy_stash(const gyrei_stream_extra *extra, char *to)
     for (const gyre_link *link = extra->stash.next; link != &extra->stash; link = link->next) {
         const gyrei_stash *chunk = GYRE_CONTAINER_OF(link, gyrei_stash, link);
 
+        GYRE_ASSERT(to != NULL); /* a chunk has bytes, and so has the sum */
         memcpy(to, chunk->bytes, chunk->len);
         to += chunk->len;
     }
