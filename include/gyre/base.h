@@ -43,8 +43,8 @@ typedef struct gyre_buf {
 /*
  * Where memory comes from. `resize(ctx, NULL, 0, n)` allocates, `resize(ctx, p, old, n)` moves, and
  * `resize(ctx, p, old, 0)` frees and returns NULL. NULL for n > 0 means out of memory. Called on
- * the loop's thread only, with two exceptions: gyre_loop_remote's object is freed by the thread that
- * drops the last reference, the unread bytes of a gyre_detached by the one that takes them.
+ * the loop's thread only, with two exceptions: gyre_loop_remote's object is freed by the thread
+ * that drops the last reference, the unread bytes of a gyre_detached by the one that takes them.
  */
 typedef struct gyre_allocator {
     void *(*resize)(void *ctx, void *pointer, size_t old_bytes, size_t new_bytes);
