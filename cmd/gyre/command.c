@@ -4,6 +4,7 @@
 #include "command.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,6 +14,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+enum { THREADS_MAX = 1024 };
 
 int fail(int code, const char *format, ...)
 {
@@ -79,6 +82,22 @@ static bool is_backend(const char *name)
     return strcmp(name, "epoll") == 0 || strcmp(name, "poll") == 0 || strcmp(name, "uring") == 0;
 }
 
+static bool read_threads(const char *text, uint32_t *threads)
+{
+    cpu_set_t allowed;
+    char *end;
+    const unsigned long number = strtoul(text, &end, 10);
+
+    if (strcmp(text, "auto") == 0) {
+        *threads = sched_getaffinity(0, sizeof(allowed), &allowed) == 0
+                       ? (uint32_t)CPU_COUNT(&allowed)
+                       : 1;
+        return true;
+    }
+    *threads = (uint32_t)number;
+    return *text >= '0' && *text <= '9' && *end == '\0' && number >= 1 && number <= THREADS_MAX;
+}
+
 int server_option(server_options *options, const char *help, int argc, char **argv, int *at,
                   bool *used)
 {
@@ -102,6 +121,10 @@ int server_option(server_options *options, const char *help, int argc, char **ar
         if (!is_backend(value))
             return fail(EXIT_USAGE, "--backend: \"%s\" is not epoll, poll or uring", value);
         options->backend = value;
+    } else if ((value = option_value("--threads", argc, argv, at, &missing)) != NULL) {
+        if (!read_threads(value, &options->threads))
+            return fail(EXIT_USAGE, "--threads: \"%s\" is not 1 to %d, or auto", value,
+                        THREADS_MAX);
     } else {
         *used = false;
     }

@@ -23,6 +23,7 @@ typedef struct server_options {
     const char *local_path; /* --unix */
     const char *backend;
     uint16_t port;
+    uint32_t threads; /* 0 is one, too */
 } server_options;
 
 /* Text of these options for a help page. */
@@ -31,6 +32,8 @@ typedef struct server_options {
     "  --port PORT         port to listen on, 0 picks a free one (default " port ")\n"             \
     "  --unix PATH         listen on a unix socket instead\n"                                      \
     "  --backend NAME      epoll, poll or uring (default: the best that the kernel has)\n"         \
+    "  --threads N         threads that serve, each with a loop of its own; auto is one a\n"       \
+    "                      processor (default 1)\n"                                                \
     "  --help              this page\n"                                                            \
     "  --version           which version this is\n"
 

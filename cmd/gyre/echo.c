@@ -2,6 +2,7 @@
  * gyre echo: sends back what arrives, on TCP or a unix socket.
  */
 #include "command.h"
+#include "threads.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,7 +75,7 @@ static void on_connection(gyre_stream *server, int status)
 }
 
 static int listen_on(gyre_loop *loop, const server_options *options, const gyre_address *address,
-                     endpoint *server)
+                     uint32_t tcp_flags, endpoint *server)
 {
     int error;
 
@@ -85,7 +86,7 @@ static int listen_on(gyre_loop *loop, const server_options *options, const gyre_
     } else {
         error = gyre_tcp_init(loop, &server->tcp);
         if (error == 0)
-            error = gyre_tcp_bind(&server->tcp, address, 0);
+            error = gyre_tcp_bind(&server->tcp, address, tcp_flags);
     }
     return error == 0 ? gyre_listen(&server->stream, 0, on_connection) : error;
 }
@@ -124,7 +125,7 @@ static int run(gyre_loop *loop, const server_options *options, const gyre_addres
     static endpoint server;
     static stop_signals signals;
     gyre_address here;
-    int error = listen_on(loop, options, address, &server);
+    int error = listen_on(loop, options, address, 0, &server);
 
     if (error == 0)
         error = gyre_stream_local_address(&server.stream, &here);
@@ -136,6 +137,73 @@ static int run(gyre_loop *loop, const server_options *options, const gyre_addres
     announce("tcp://", &here, loop);
     error = gyre_loop_run(loop, GYRE_RUN_DEFAULT);
     return error < 0 ? error : 0;
+}
+
+/* ---- several threads ---- */
+
+typedef struct echo_threads {
+    const server_options *options;
+    endpoint *servers;
+} echo_threads;
+
+static int open_thread(void *data, uint32_t index, gyre_loop *loop, const gyre_address *address,
+                       uint32_t tcp_flags)
+{
+    const echo_threads *self = data;
+    const int error = listen_on(loop, self->options, address, tcp_flags, &self->servers[index]);
+
+    return error == 0 ? 0
+                      : fail(EXIT_FAILED, "%s port %u: %s", self->options->host,
+                             self->options->port, gyre_strerror(error));
+}
+
+static void stop_thread(void *data, uint32_t index)
+{
+    const echo_threads *self = data;
+
+    stop(&self->servers[index]);
+}
+
+static void stop_thread_now(void *data, uint32_t index)
+{
+    const echo_threads *self = data;
+
+    stop_now(&self->servers[index]);
+}
+
+static void close_client(gyre_handle *handle, void *server)
+{
+    const gyre_handle_kind kind = gyre_handle_kind_of(handle);
+
+    if (handle != server && !gyre_is_closing(handle) && kind == GYRE_HANDLE_TCP)
+        gyre_close(handle, on_close);
+}
+
+static void close_thread(void *data, uint32_t index)
+{
+    const echo_threads *self = data;
+    endpoint *server = &self->servers[index];
+
+    gyre_loop_walk(gyre_handle_loop(&server->handle), close_client, server);
+}
+
+static int run_threads(const server_options *options)
+{
+    echo_threads self = {.options = options, .servers = calloc(options->threads, sizeof(endpoint))};
+    const server_threads threads = {.options = options,
+                                    .scheme = "tcp://",
+                                    .data = &self,
+                                    .open = open_thread,
+                                    .stop = stop_thread,
+                                    .stop_now = stop_thread_now,
+                                    .close = close_thread};
+    int code;
+
+    if (self.servers == NULL)
+        return fail(EXIT_FAILED, "%s", gyre_strerror(GYRE_ENOMEM));
+    code = server_threads_run(&threads, options->threads);
+    free(self.servers);
+    return code;
 }
 
 int gyre_cmd_echo(int argc, char **argv)
@@ -156,10 +224,12 @@ int gyre_cmd_echo(int argc, char **argv)
         if (!used)
             return fail(EXIT_USAGE, "echo: \"%s\" is no option; try gyre echo --help", argv[at]);
     }
+    raise_descriptor_limit();
+    if (options.threads > 1)
+        return run_threads(&options);
     code = server_address(&options, &address);
     if (code != 0)
         return code;
-    raise_descriptor_limit();
     loop_options.backend = options.backend;
     error = gyre_loop_init(&loop, &loop_options);
     if (error != 0)

@@ -32,12 +32,23 @@ static void give_up(access_log *log)
     log->len = 0;
 }
 
+/* As many lines as one write takes: other threads may write to the same file between two. */
+static size_t whole_lines(const char *lines, size_t len)
+{
+    const char *end;
+
+    if (len <= WRITE_BYTES)
+        return len;
+    end = memrchr(lines, '\n', WRITE_BYTES);
+    return end != NULL ? (size_t)(end - lines) + 1 : WRITE_BYTES;
+}
+
 static void write_lines(access_log *log)
 {
     size_t at = 0;
 
     while (log->fd >= 0 && at < log->len && is_writable(log->fd)) {
-        const size_t len = log->len - at < WRITE_BYTES ? log->len - at : WRITE_BYTES;
+        const size_t len = whole_lines(log->lines + at, log->len - at);
         const ssize_t written = write(log->fd, log->lines + at, len);
 
         if (written < 0 && errno != EINTR && errno != EAGAIN)

@@ -3,6 +3,7 @@
  */
 #include "command.h"
 #include "log.h"
+#include "threads.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,7 +53,8 @@ static void on_stopped(gyre_http_server *server, void *data)
 
     (void)server;
     self->http = NULL;
-    stop_signals_close(&self->signals);
+    if (self->signals.data != NULL)
+        stop_signals_close(&self->signals);
 }
 
 static void stop(void *data)
@@ -73,12 +75,13 @@ static void stop_now(void *data)
 /* ---- beginning ---- */
 
 /* Connections may not take all descriptors: some are ours, and files need them too. */
-static uint32_t connections_max(void)
+static uint32_t connections_max(const serve *self)
 {
     const uint32_t limit = descriptor_limit();
     const uint32_t others = 16 + limit / 8;
+    const uint32_t threads = self->server.threads > 1 ? self->server.threads : 1;
 
-    return limit > others ? limit - others : 1;
+    return limit > others + threads ? (limit - others) / threads : 1;
 }
 
 static int open_parts(serve *self)
@@ -87,7 +90,7 @@ static int open_parts(serve *self)
                                  .handler = on_request,
                                  .done = on_done,
                                  .data = self,
-                                 .accepted_max = connections_max()};
+                                 .accepted_max = connections_max(self)};
     int error = gyre_http_files_init(self->loop, &self->files, self->directory, NULL);
 
     if (error != 0)
@@ -101,20 +104,28 @@ static int open_parts(serve *self)
     return error == 0 ? 0 : fail(EXIT_FAILED, "%s", gyre_strerror(error));
 }
 
-static int listen_on(serve *self)
+static int listen_on(serve *self, const gyre_address *address, uint32_t tcp_flags)
 {
-    gyre_address address;
-    int code = server_address(&self->server, &address);
-    int error;
+    const int error = gyre_http_server_listen(self->http, address, tcp_flags);
 
-    if (code != 0)
-        return code;
-    error = gyre_http_server_listen(self->http, &address, 0);
     if (error != 0 && self->server.local_path != NULL)
         return fail(EXIT_FAILED, "%s: %s", self->server.local_path, gyre_strerror(error));
     if (error != 0)
         return fail(EXIT_FAILED, "%s port %u: %s", self->server.host, self->server.port,
                     gyre_strerror(error));
+    return 0;
+}
+
+static int begin(serve *self)
+{
+    gyre_address address;
+    int code = server_address(&self->server, &address);
+    int error;
+
+    if (code == 0)
+        code = listen_on(self, &address, 0);
+    if (code != 0)
+        return code;
     self->signals = (stop_signals){.stop = stop, .stop_now = stop_now, .data = self};
     error = stop_signals_start(self->loop, &self->signals);
     if (error == 0)
@@ -131,7 +142,7 @@ static int run(serve *self)
     int error;
 
     if (code == 0)
-        code = listen_on(self);
+        code = begin(self);
     if (code != 0)
         return code;
     error = gyre_loop_run(self->loop, GYRE_RUN_DEFAULT);
@@ -145,7 +156,61 @@ static void close_parts(serve *self)
     if (self->files != NULL)
         gyre_http_files_close(self->files);
     access_log_close(&self->log);
-    (void)gyre_loop_shutdown(self->loop, GYRE_SECOND);
+}
+
+/* ---- several threads ---- */
+
+/* `data` is an array: each thread has a server, and files and a log, of its own. */
+static int open_thread(void *data, uint32_t index, gyre_loop *loop, const gyre_address *address,
+                       uint32_t tcp_flags)
+{
+    serve *self = (serve *)data + index;
+    int code;
+
+    self->loop = loop;
+    code = open_parts(self);
+    if (code == 0)
+        code = listen_on(self, address, tcp_flags);
+    if (code != 0)
+        close_parts(self);
+    return code;
+}
+
+static void stop_thread(void *data, uint32_t index)
+{
+    stop((serve *)data + index);
+}
+
+static void stop_thread_now(void *data, uint32_t index)
+{
+    stop_now((serve *)data + index);
+}
+
+static void close_thread(void *data, uint32_t index)
+{
+    close_parts((serve *)data + index);
+}
+
+static int run_threads(const serve *self)
+{
+    const uint32_t count = self->server.threads;
+    serve *each = calloc(count, sizeof(*each));
+    const server_threads threads = {.options = &self->server,
+                                    .scheme = "http://",
+                                    .data = each,
+                                    .open = open_thread,
+                                    .stop = stop_thread,
+                                    .stop_now = stop_thread_now,
+                                    .close = close_thread};
+    int code;
+
+    if (each == NULL)
+        return fail(EXIT_FAILED, "%s", gyre_strerror(GYRE_ENOMEM));
+    for (uint32_t i = 0; i < count; i++)
+        each[i] = *self;
+    code = server_threads_run(&threads, count);
+    free(each);
+    return code;
 }
 
 /* ---- the command line ---- */
@@ -204,11 +269,14 @@ int gyre_cmd_serve(int argc, char **argv)
     if (self.directory == NULL)
         return fail(EXIT_USAGE, "serve: which directory? try gyre serve --help");
     raise_descriptor_limit();
+    if (self.server.threads > 1)
+        return run_threads(&self);
     options.backend = self.server.backend;
     error = gyre_loop_init(&self.loop, &options);
     if (error != 0)
         return fail(EXIT_FAILED, "no event loop: %s", gyre_strerror(error));
     code = run(&self);
     close_parts(&self);
+    (void)gyre_loop_shutdown(self.loop, GYRE_SECOND);
     return code;
 }
