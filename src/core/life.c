@@ -292,7 +292,7 @@ int gyre_loop_shutdown(gyre_loop *loop, uint64_t timeout_ns)
         gyre_loop_hold(loop);
         error = gyre_loop_run(loop, GYRE_RUN_ONCE);
         gyre_loop_release(loop);
-        if (error < 0)
+        if (error < 0 && !gyrei_loop_unwind(loop))
             return error;
     }
 }

@@ -360,6 +360,19 @@ int gyre_loop_run(gyre_loop *loop, gyre_run_mode mode)
     return error != 0 ? error : gyre_loop_alive(loop);
 }
 
+bool gyrei_loop_unwind(gyre_loop *loop)
+{
+    const uint64_t before = loop->callbacks;
+    const uint32_t closing = loop->closing_count;
+
+    loop->depth++;
+    run_phase(loop, &phase_pending);
+    run_phase(loop, &phase_close);
+    set_phase(loop, GYRE_PHASE_NONE);
+    loop->depth--;
+    return loop->callbacks != before || loop->closing_count != closing;
+}
+
 int64_t gyre_loop_tick(gyre_loop *loop)
 {
     const uint64_t before = loop->callbacks;

@@ -143,6 +143,12 @@ void gyrei_trace_phase(gyre_loop *loop, gyre_trace_type type);
 void gyrei_trace_callback(gyre_loop *loop, gyre_trace_type type, const gyrei_frame *frame);
 
 /*
+ * For a shutdown of a loop that cannot wait, because its kernel has refused: runs what needs none
+ * of it, results of cancelled operations and close callbacks. False when nothing was left to run.
+ */
+bool gyrei_loop_unwind(gyre_loop *loop);
+
+/*
  * Around every call into user code. `object` is the handle or request; `kind` GYRE_HANDLE_NONE for
  * requests and tasks.
  */
