@@ -323,6 +323,34 @@ static void at_the_end_of_the_time_a_loop_is_stopped(void **state)
     assert_int_equal(get(&drains), LOOPS);
 }
 
+static void count_post(gyre_post_node *node, int status)
+{
+    (void)node;
+    check(status == 0);
+    add(&count, 1);
+}
+
+static void nothing_is_placed_on_a_loop_that_drains(void **state)
+{
+    const gyre_group_options options = usual_options();
+    gyre_post_node nodes[LOOPS];
+
+    (void)state;
+    assert_int_equal(gyre_group_open(&group, LOOPS, &options, setup_for_ever), 0);
+    assert_int_equal(gyre_group_enter(group, 0), 0);
+    gyre_group_drain(group);
+    wait_for(&drains, LOOPS);
+    assert_int_equal(gyre_group_enter(group, 0), GYRE_EGONE);
+    assert_int_equal(gyre_group_enter(group, GYRE_GROUP_NEXT), GYRE_EGONE);
+    assert_int_equal(gyre_group_enter(group, GYRE_GROUP_LEAST), GYRE_EGONE);
+    gyre_group_leave(group, 0);
+    /* but it still runs */
+    assert_int_equal(gyre_group_post_all(group, nodes, count_post), LOOPS);
+    wait_for(&count, LOOPS);
+    assert_int_equal(get(&ends), 0);
+    close_group(0, 0);
+}
+
 static void stop_this_loop(gyre_post_node *node, int status)
 {
     check(status == 0);
@@ -517,11 +545,6 @@ static void least_is_where_the_load_is_least(void **state)
         assert_true(gyre_group_enter(group, GYRE_GROUP_LEAST) >= 0);
     for (uint32_t i = 0; i < LOOPS; i++)
         assert_int_equal(gyre_group_load(group, i), 8);
-    gyre_group_drain(group);
-    wait_for(&drains, LOOPS);
-    assert_int_equal(gyre_group_enter(group, GYRE_GROUP_LEAST), GYRE_EGONE);
-    assert_int_equal(gyre_group_enter(group, GYRE_GROUP_NEXT), GYRE_EGONE);
-    assert_int_equal(gyre_group_enter(group, 0), GYRE_EGONE);
 }
 
 static void *enter_and_leave(void *arg)
@@ -775,6 +798,7 @@ int main(void)
         GROUP_TEST(no_loop_closes_its_own_group),
         GROUP_TEST(draining_waits_for_what_is_under_way),
         GROUP_TEST(at_the_end_of_the_time_a_loop_is_stopped),
+        GROUP_TEST(nothing_is_placed_on_a_loop_that_drains),
         GROUP_TEST(a_loop_may_leave_the_group),
         GROUP_TEST(threads_are_pinned_and_take_no_signals),
         GROUP_TEST(a_post_runs_on_the_loop_that_it_names),
