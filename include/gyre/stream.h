@@ -36,7 +36,8 @@ typedef void (*gyre_read_cb)(gyre_stream *stream, int64_t nread, const gyre_buf 
 /*
  * `status` 0: a connection waits; take it with gyre_accept. GYRE_EMFILE, GYRE_ENFILE, GYRE_ENOBUFS
  * or GYRE_ENOMEM: accepting is paused for want of descriptors or memory, and resumes by itself
- * (then status 0 again). Other errors concern one connection.
+ * (then status 0 again). GYRE_ECANCELED: after gyre_listen_stop, nothing will come any more. Other
+ * errors concern one connection.
  */
 typedef void (*gyre_listen_cb)(gyre_stream *listener, int status);
 
@@ -131,10 +132,27 @@ struct gyre_stream {
  * Owns:   nothing.
  * Thread: loop.
  * Phase:  `cb` runs in the poll phase.
- * Errors: GYRE_EADDRINUSE, GYRE_EINVAL (not bound, closing, connected), GYRE_ENOTSUP.
+ * Errors: GYRE_EADDRINUSE, GYRE_EINVAL (not bound, closing, connected), GYRE_EALREADY (being
+ *         stopped), GYRE_ENOTSUP.
  * Since:  0.1.
  */
 GYRE_EXPORT int gyre_listen(gyre_stream *listener, int backlog, gyre_listen_cb cb);
+
+/*
+ * Takes no more connections. Those that were accepted before the kernel heard of it are still
+ * announced; then the listen callback is called with GYRE_ECANCELED, once. The socket stays bound
+ * and listening: whoever else has it, another process say, goes on to serve its queue, and so does
+ * gyre_listen. Closing a listener throws away what waits to be accepted; this does not.
+ *
+ * Params: listener: listening.
+ * Owns:   nothing.
+ * Thread: loop.
+ * Phase:  the callback with GYRE_ECANCELED runs in the pending phase, when all connections were
+ *         taken.
+ * Errors: GYRE_EINVAL (not listening, closing), GYRE_EALREADY.
+ * Since:  0.1.
+ */
+GYRE_EXPORT int gyre_listen_stop(gyre_stream *listener);
 
 /*
  * Takes a waiting connection and makes `client` of it: a stream of the listener's kind and loop,

@@ -7,6 +7,7 @@
  *  no descriptors: the user is told
  *       v  |
  *     paused --a descriptor of the loop was closed, or 100 ms .. 1 s passed-->
+ *   any of these --gyre_listen_stop--> stopping --accept taken back, queue empty--> bound
  *
  * A connection that the kernel accepted is never lost: it waits in the queue until it is taken or
  * the listener closed. While paused nothing is asked of the kernel, so that the processor is idle.
@@ -20,6 +21,8 @@ static const uint64_t retry_max_ns = GYRE_SECOND;
 
 static void on_accepted(gyre_loop *loop, gyre_op *op, const gyrei_result *result);
 
+static void on_stopped(gyre_loop *loop, gyre_task *task);
+
 static void accept_next(gyre_stream *listener)
 {
     gyrei_op_prepare(&listener->in, GYREI_OP_ACCEPT, gyrei_stream_fd(listener), GYREI_OP_MULTISHOT,
@@ -27,12 +30,29 @@ static void accept_next(gyre_stream *listener)
     gyrei_stream_submit(listener, &listener->in);
 }
 
+/* Once nothing is in flight and nothing waits, the user is told that nothing will come. */
+static void settle_stop(gyre_stream *listener)
+{
+    gyrei_stream_extra *extra = listener->extra;
+
+    if (!gyrei_op_is_idle(&listener->in)) {
+        gyrei_op_cancel(listener->handle.loop, &listener->in);
+    } else if (extra->accepted_count == 0 && !extra->stopped_due) {
+        extra->stopped_due = true;
+        extra->stopped_task.run = on_stopped;
+        gyrei_handle_hold(&listener->handle);
+        gyrei_task_submit(listener->handle.loop, &extra->stopped_task);
+    }
+}
+
 /* Accepts if nothing speaks against it. */
 void gyrei_listen_settle(gyre_stream *listener)
 {
     if (gyrei_handle_is_closing(&listener->handle) || (listener->flags & GYREI_STREAM_PAUSED) != 0)
         return;
-    if (listener->extra->accepted_count > 0)
+    if ((listener->flags & GYREI_STREAM_UNLISTENING) != 0)
+        settle_stop(listener);
+    else if (listener->extra->accepted_count > 0)
         gyrei_op_cancel(listener->handle.loop, &listener->in);
     else if (gyrei_op_is_idle(&listener->in))
         accept_next(listener);
@@ -185,6 +205,8 @@ int gyre_listen(gyre_stream *listener, int backlog, gyre_listen_cb cb)
         error = gyrei_stream_need_extra(listener);
     if (error != 0)
         return error;
+    if ((listener->flags & GYREI_STREAM_UNLISTENING) != 0)
+        return GYRE_EALREADY;
     if ((listener->flags & GYREI_STREAM_LISTENING) != 0) {
         listener->cb.listen = cb;
         return 0;
@@ -204,6 +226,37 @@ int gyre_listen(gyre_stream *listener, int backlog, gyre_listen_cb cb)
     listener->flags |= GYREI_STREAM_LISTENING;
     gyrei_stream_update_active(listener);
     accept_next(listener);
+    return 0;
+}
+
+static void on_stopped(gyre_loop *loop, gyre_task *task)
+{
+    gyrei_stream_extra *extra = GYRE_CONTAINER_OF(task, gyrei_stream_extra, stopped_task);
+    gyre_stream *listener = extra->stream;
+
+    (void)loop;
+    extra->stopped_due = false;
+    if (!gyrei_handle_is_closing(&listener->handle)) {
+        listener->flags &= ~(uint32_t)(GYREI_STREAM_LISTENING | GYREI_STREAM_UNLISTENING);
+        gyrei_stream_update_active(listener);
+        call_back(listener, GYRE_ECANCELED);
+    }
+    gyrei_handle_release(&listener->handle);
+}
+
+int gyre_listen_stop(gyre_stream *listener)
+{
+    const int error = gyrei_stream_check(listener);
+
+    if (error != 0 || (listener->flags & GYREI_STREAM_LISTENING) == 0)
+        return GYRE_EINVAL;
+    if ((listener->flags & GYREI_STREAM_UNLISTENING) != 0)
+        return GYRE_EALREADY;
+    listener->flags |= GYREI_STREAM_UNLISTENING;
+    if ((listener->flags & GYREI_STREAM_PAUSED) != 0)
+        resume(listener);
+    else
+        gyrei_listen_settle(listener);
     return 0;
 }
 

@@ -30,8 +30,9 @@ enum gyrei_stream_flags {
     GYREI_STREAM_NAGLE = 1024,  /* TCP_NODELAY was turned off */
     GYREI_STREAM_FAILED = 2048, /* queued writes end with stream->error once `out` is idle */
     GYREI_STREAM_UNIX = 4096,
-    GYREI_STREAM_FINISHING = 8192, /* closed once the queue is empty */
-    GYREI_STREAM_DETACHING = 16384 /* given away once nothing is in flight */
+    GYREI_STREAM_FINISHING = 8192,   /* closed once the queue is empty */
+    GYREI_STREAM_DETACHING = 16384,  /* given away once nothing is in flight */
+    GYREI_STREAM_UNLISTENING = 32768 /* a listener that takes back its accept */
 };
 
 /* A request's kinds. */
@@ -77,6 +78,8 @@ typedef struct gyrei_stream_extra {
     uint32_t accepted_count;
     uint32_t accepted_room;
     gyre_link paused; /* in gyrei_streams.paused */
+    gyre_task stopped_task;
+    bool stopped_due;
 
     gyre_connect_req *connect;
     gyre_detached *detached;
