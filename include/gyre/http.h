@@ -130,6 +130,22 @@ GYRE_EXPORT void gyre_http_server_stop(gyre_http_server *server, uint64_t timeou
                                        gyre_http_stopped_cb cb);
 
 /*
+ * Stops a server whose sockets another one goes on to serve, a worker's successor say, so that no
+ * client meets an error: it accepts no more, but loses none that was accepted already; each
+ * connection gets its next response with `Connection: close`; then `cb` is called. After the time
+ * idle connections are closed, with FIN, and what is left 2.5 s later is reset.
+ *
+ * Params: timeout_ns: 0 resets everything at once. cb: may be NULL.
+ * Owns:   the server is gone when `cb` returns.
+ * Thread: loop.
+ * Phase:  `cb` runs in the close phase.
+ * Errors: none; a server that stops already goes on with that. gyre_http_server_stop shortens it.
+ * Since:  0.1.
+ */
+GYRE_EXPORT void gyre_http_server_drain(gyre_http_server *server, uint64_t timeout_ns,
+                                        gyre_http_stopped_cb cb);
+
+/*
  * How many connections are open.
  *
  * Params: server: open.

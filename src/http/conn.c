@@ -17,8 +17,6 @@
 
 enum { QUEUE_LOW = 64 << 10, QUEUE_HIGH = 256 << 10, DISCARD_MAX = 1 << 20 };
 
-static const uint64_t linger_ns = 2 * GYRE_SECOND;
-
 static void work(gyrei_http_conn *conn, const char *base, size_t len);
 static void on_read(gyre_stream *stream, int64_t nread, const gyre_buf *buf);
 
@@ -101,7 +99,7 @@ static void on_shut(gyre_write_req *req, int status)
         close_conn(conn, false);
         return;
     }
-    set_deadline(conn, linger_ns);
+    set_deadline(conn, GYREI_HTTP_LINGER_NS);
     if (gyre_read_start(&conn->io.stream, on_read) != 0)
         close_conn(conn, false);
 }
@@ -172,7 +170,7 @@ static void rest(gyrei_http_conn *conn)
     free(conn->input);
     conn->input = NULL;
     conn->input_room = 0;
-    if (conn->server->stopping || conn->peer_finished) {
+    if ((conn->server->stopping && !conn->server->draining) || conn->peer_finished) {
         linger(conn);
         return;
     }

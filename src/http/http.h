@@ -21,6 +21,9 @@
 #include <llhttp.h>
 #include <stdbool.h>
 
+/* How long what still arrives behind the last response is read and thrown away. */
+#define GYREI_HTTP_LINGER_NS (2 * GYRE_SECOND)
+
 typedef enum gyrei_http_state {
     GYREI_HTTP_IDLE = 0,
     GYREI_HTTP_READING,
@@ -123,6 +126,7 @@ struct gyre_http_server {
     uint32_t listener_count;
     uint32_t conn_count;
     bool stopping;
+    bool draining; /* idle connections wait for one request more */
     bool timer_closed;
     gyre_timer stop_timer;
     gyre_http_stopped_cb stopped;

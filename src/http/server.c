@@ -2,8 +2,11 @@
  * The server: listeners, the list of connections, the date, and stopping.
  *
  *   listening --stop--> no more accepted, idle connections closed --all gone--> stopped
- *                                  |
- *                       the time is over: the rest is reset
+ *       |                  ^       |
+ *       |                  |    the time is over: the rest is reset
+ *       |          the time is over
+ *       |                  |
+ *       +--drain--> what was accepted is served, each with its last response --all gone--> stopped
  */
 #include "http/http.h"
 
@@ -89,6 +92,9 @@ static void take_waiting(gyrei_http_listener *listener)
         listener->waiting--;
 }
 
+static void close_listener(gyrei_http_listener *listener);
+static void close_timer_if_last(gyre_http_server *server);
+
 static void on_connection(gyre_stream *stream, int status)
 {
     gyrei_http_listener *listener = GYRE_CONTAINER_OF(stream, gyrei_http_listener, io.stream);
@@ -96,6 +102,9 @@ static void on_connection(gyre_stream *stream, int status)
     if (status == 0) {
         listener->waiting++;
         take_waiting(listener);
+    } else if (status == GYRE_ECANCELED) {
+        close_listener(listener);
+        close_timer_if_last(listener->server);
     }
 }
 
@@ -118,6 +127,12 @@ static void on_listener_closed(gyre_handle *handle)
     server->listener_count--;
     free(listener);
     finish_if_gone(server);
+}
+
+static void close_listener(gyrei_http_listener *listener)
+{
+    gyrei_list_remove(&listener->link);
+    gyre_close(&listener->io.handle, on_listener_closed);
 }
 
 static gyrei_http_listener *new_listener(gyre_http_server *server, bool local, int *error)
@@ -144,10 +159,8 @@ static int listen_or_close(gyrei_http_listener *listener, int error)
 {
     if (error == 0)
         error = gyre_listen(&listener->io.stream, 0, on_connection);
-    if (error != 0) {
-        gyrei_list_remove(&listener->link);
-        gyre_close(&listener->io.handle, on_listener_closed);
-    }
+    if (error != 0)
+        close_listener(listener);
     return error;
 }
 
@@ -230,7 +243,8 @@ static void on_timer_closed(gyre_handle *handle)
 
 static void close_timer_if_last(gyre_http_server *server)
 {
-    if (server->stopping && server->conn_count == 0 && !gyre_is_closing(&server->stop_timer.handle))
+    if (server->stopping && server->conn_count == 0 && gyrei_list_empty(&server->listeners) &&
+        !gyre_is_closing(&server->stop_timer.handle))
         gyre_close(&server->stop_timer.handle, on_timer_closed);
 }
 
@@ -246,33 +260,74 @@ static void abort_all(gyre_http_server *server)
     }
 }
 
-static void on_time_over(gyre_timer *timer)
-{
-    abort_all(timer->data);
-}
-
-static void close_listeners(gyre_http_server *server)
-{
-    gyre_link *link;
-
-    while ((link = gyrei_list_pop(&server->listeners)) != NULL)
-        gyre_close(&GYRE_CONTAINER_OF(link, gyrei_http_listener, link)->io.handle,
-                   on_listener_closed);
-}
-
-void gyre_http_server_stop(gyre_http_server *server, uint64_t timeout_ns, gyre_http_stopped_cb cb)
+static void stop_all(gyre_http_server *server)
 {
     gyre_link *link = server->conns.next;
 
-    server->stopping = true;
-    server->stopped = cb;
-    close_listeners(server);
     while (link != &server->conns) {
         gyrei_http_conn *conn = GYRE_CONTAINER_OF(link, gyrei_http_conn, link);
 
         link = link->next;
         gyrei_http_conn_stop(conn);
     }
+}
+
+static void on_time_over(gyre_timer *timer)
+{
+    gyre_http_server *server = timer->data;
+
+    if (!server->draining) {
+        abort_all(server);
+        return;
+    }
+    /* Idle clients are told by FIN, and have the time of a lingering close to hear it. */
+    server->draining = false;
+    gyre_timer_start(timer, GYREI_HTTP_LINGER_NS + GYRE_SECOND / 2, 0, on_time_over);
+    stop_all(server);
+}
+
+static void close_listeners(gyre_http_server *server)
+{
+    while (!gyrei_list_empty(&server->listeners))
+        close_listener(GYRE_CONTAINER_OF(server->listeners.next, gyrei_http_listener, link));
+}
+
+static void stop_listeners(gyre_http_server *server)
+{
+    gyre_link *link = server->listeners.next;
+
+    while (link != &server->listeners) {
+        gyrei_http_listener *listener = GYRE_CONTAINER_OF(link, gyrei_http_listener, link);
+
+        link = link->next;
+        if (gyre_listen_stop(&listener->io.stream) != 0)
+            close_listener(listener);
+    }
+}
+
+void gyre_http_server_drain(gyre_http_server *server, uint64_t timeout_ns, gyre_http_stopped_cb cb)
+{
+    if (server->stopping)
+        return;
+    if (timeout_ns == 0) {
+        gyre_http_server_stop(server, 0, cb);
+        return;
+    }
+    server->stopping = true;
+    server->draining = true;
+    server->stopped = cb;
+    stop_listeners(server);
+    gyre_timer_start(&server->stop_timer, timeout_ns, 0, on_time_over);
+    close_timer_if_last(server);
+}
+
+void gyre_http_server_stop(gyre_http_server *server, uint64_t timeout_ns, gyre_http_stopped_cb cb)
+{
+    server->stopping = true;
+    server->draining = false;
+    server->stopped = cb;
+    close_listeners(server);
+    stop_all(server);
     if (timeout_ns == 0)
         abort_all(server);
     else if (!gyre_is_closing(&server->stop_timer.handle))
