@@ -54,6 +54,19 @@ static void flush_streams(gyre_loop *loop)
     }
 }
 
+/* A stream whose memory goes before the next flush: made so outside of callbacks and of waits. */
+static void forget_flush(gyre_loop *loop, gyre_stream *stream)
+{
+    gyre_stream **link = &loop->flush_first;
+
+    if ((stream->flags & GYREI_STREAM_FLUSH) == 0)
+        return;
+    while (*link != stream)
+        link = &(*link)->flush_next;
+    *link = stream->flush_next;
+    stream->flags &= ~(uint32_t)GYREI_STREAM_FLUSH;
+}
+
 static void streams_close(gyre_loop *loop)
 {
     gyrei_blocks_free(loop);
@@ -312,6 +325,7 @@ static void stream_finish(gyre_loop *loop, gyre_handle *handle)
     gyre_stream *stream = stream_of(handle);
 
     GYRE_ASSERT(gyrei_list_empty(&stream->writes));
+    forget_flush(loop, stream);
     free_extra(loop, stream);
     gyrei_stream_close_fd(stream);
     gyrei_op_close(loop, &stream->in);

@@ -203,6 +203,34 @@ static void the_steps_of_a_round_are_one_turn(void **state)
     assert_journal("");
 }
 
+static void read_nothing(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
+{
+    (void)stream;
+    (void)nread;
+    (void)buf;
+}
+
+/* What a call outside of callbacks has left to flush is forgotten with its stream. */
+static void a_stream_that_is_started_and_closed_between_two_steps(void **state)
+{
+    (void)state;
+    for (int steps = 0; steps < 8; steps++) {
+        gyre_hook *hook = hook_new("hook", GYRE_HOOK_IDLE);
+        int peer;
+        gyre_tcp *tcp = tcp_new("tcp", &peer);
+
+        gyre_hook_start(hook, journal_hook);
+        for (int i = 0; i < steps; i++)
+            assert_true(gyre_loop_step(loop) >= 0);
+        assert_int_equal(gyre_read_start(&tcp->stream, read_nothing), 0);
+        gyre_close(&tcp->handle, journal_close);
+        gyre_close(&hook->handle, NULL);
+        for (int i = 0; i < 8; i++)
+            assert_true(gyre_loop_step(loop) >= 0);
+    }
+    assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +245,7 @@ int main(void)
         LOOP_TEST(a_turn_takes_up_what_steps_left),
         LOOP_TEST(a_once_between_steps_does_not_sleep_over_due_timers),
         LOOP_TEST(the_steps_of_a_round_are_one_turn),
+        LOOP_TEST(a_stream_that_is_started_and_closed_between_two_steps),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
