@@ -11,6 +11,7 @@
 #include <linux/openat2.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -210,6 +211,7 @@ typedef struct echo {
 } echo;
 
 static echo echoes[2];
+static char pipe_name[32]; /* of this process: the backends are tested at the same time */
 static char bytes[BYTES];
 
 static void server_read(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
@@ -285,12 +287,12 @@ static void start_pipe(gyre_loop *on)
     if (opening(gyre_pipe_init(on, &self->listener.pipe)) != 0)
         return;
     self->listener.stream.data = self;
-    if (gyre_pipe_bind(&self->listener.pipe, "@gyre-torture") != 0 ||
+    if (gyre_pipe_bind(&self->listener.pipe, pipe_name) != 0 ||
         gyre_listen(&self->listener.stream, 0, on_connection) != 0 ||
         opening(gyre_pipe_init(on, &self->client.pipe)) != 0)
         return;
     self->connect.data = self;
-    (void)taking(gyre_pipe_connect(&self->client.pipe, &self->connect, "@gyre-torture", GYRE_SECOND,
+    (void)taking(gyre_pipe_connect(&self->client.pipe, &self->connect, pipe_name, GYRE_SECOND,
                                    on_connected));
 }
 
@@ -362,9 +364,10 @@ static void close_all(gyre_handle *handle, void *ctx)
 /* Turns until all of it is over or nothing more can come, and then the end. */
 static void run_and_end(gyre_loop *on)
 {
+    const int turns = fault.from == 0 ? 1000000 : 300;
     int error = 0;
 
-    for (int i = 0; i < 300 && error >= 0 && (ended < taken || arrived < 2 * BYTES); i++) {
+    for (int i = 0; i < turns && error >= 0 && (ended < taken || arrived < 2 * BYTES); i++) {
         error = gyre_loop_run(on, GYRE_RUN_NOWAIT);
         sched_yield();
     }
@@ -523,5 +526,6 @@ int main(void)
     };
 
     wrap_kernel();
+    (void)snprintf(pipe_name, sizeof(pipe_name), "@gyre-torture-%d", (int)getpid());
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,11 @@
 /*
- * The same random program on epoll, poll, io_uring and the simulated kernel in both modes: per handle
- * the same callbacks with the same results in the same order, and the same bytes.
+ * The same random program on epoll, poll, io_uring and the simulated kernel in both modes: per
+ * handle the same callbacks with the same results in the same order, and the same bytes.
  *
  * After each call the program waits until what it must cause has happened; so nothing depends on
  * how quick a kernel is, and the traces must be equal to the letter. What may differ between
- * backends, and is not in the trace: in how many pieces bytes arrive, in which turn, and the order of
- * callbacks of different handles.
+ * backends, and is not in the trace: in how many pieces bytes arrive, in which turn, and the order
+ * of callbacks of different handles.
  */
 #include <gyre.h>
 
@@ -57,17 +57,16 @@ static void note(int of, const char *format, ...)
 typedef struct end {
     gyre_tcp tcp;
     struct end *peer;
+    uint64_t sent;
+    uint64_t received;
+    uint64_t sum; /* of the bytes, with their places */
     int number;
+    int written;
+    int closed;
     bool open;
     bool reading;
     bool finished; /* has shut its writing half */
     bool ended;    /* has been told of its peer's end */
-    int closed;
-    uint64_t sent;
-    uint64_t received;
-    uint64_t noted; /* of these */
-    uint64_t sum;   /* of the bytes, with their places */
-    int written;
 } end;
 
 static gyre_loop *loop;
@@ -176,10 +175,15 @@ static void begin(end *self, int number, end *peer)
     self->open = true;
 }
 
+static end *ends_of(int pair)
+{
+    return &ends[(size_t)pair * 2];
+}
+
 static void connect_pair(int pair)
 {
     static gyre_connect_req request;
-    end *left = &ends[2 * pair];
+    end *left = ends_of(pair);
 
     begin(left, 2 * pair, left + 1);
     begin(left + 1, 2 * pair + 1, left);
@@ -279,7 +283,9 @@ static void toggle_reading(end *self)
         wait_for_end(self);
 }
 
-/* Both ends go; the other is told first, when it listens. What was not read resets (RFC 9293, 3.6). */
+/*
+ * Both ends go; the other is told first, when it listens. What was not read resets (RFC 9293, 3.6).
+ */
 static void close_pair(end *self, bool gently)
 {
     close_end(self, gently);
@@ -361,10 +367,10 @@ static void call_one(uint64_t random)
         run_timers(random);
     else if (pair > PAIRS)
         run_deferred(random);
-    else if (!ends[2 * pair].open)
+    else if (!ends_of(pair)->open)
         connect_pair(pair);
     else
-        call_on(&ends[2 * pair + (int)(random >> 24 & 1)], random >> 4);
+        call_on(ends_of(pair) + (random >> 24 & 1), random >> 4);
 }
 
 /* ---- a program on a loop ---- */
@@ -391,8 +397,8 @@ static void run_program(uint64_t seed, trace *into)
     for (int i = 0; i < CALLS; i++)
         call_one(next_random(&state));
     for (int i = 0; i < PAIRS; i++) {
-        if (ends[2 * i].open)
-            close_pair(&ends[2 * i], true);
+        if (ends_of(i)->open)
+            close_pair(ends_of(i), true);
     }
     assert_int_equal(gyre_loop_shutdown(loop, 600 * GYRE_SECOND), 0);
 }
