@@ -1,5 +1,8 @@
 # The program `gyre` and the examples: both see include/ only, never src/.
 file(GLOB gyre_program_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/cmd/gyre/*.c)
+if(NOT GYRE_HTTP)
+  list(FILTER gyre_program_sources EXCLUDE REGEX "/(serve|log|swarm_http)[.]c$")
+endif()
 if(gyre_program_sources)
   add_executable(gyre_program ${gyre_program_sources})
   set_target_properties(gyre_program PROPERTIES
