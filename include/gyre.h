@@ -7,6 +7,7 @@
 #include "gyre/address.h"
 #include "gyre/async.h"
 #include "gyre/base.h"
+#include "gyre/cluster.h"
 #include "gyre/error.h"
 #include "gyre/fs.h"
 #include "gyre/group.h"
