@@ -7,8 +7,6 @@
  */
 #include "core/hook.h"
 
-#include "core/loop.h"
-
 static void hook_close(gyre_loop *loop, gyre_handle *handle)
 {
     (void)loop;
@@ -65,21 +63,12 @@ void gyre_hook_stop(gyre_hook *hook)
     gyrei_handle_set_active(&hook->handle, false);
 }
 
-void gyrei_hooks_begin(gyre_loop *loop, gyre_hook_phase phase)
-{
-    loop->hook_next[phase] = loop->hooks[phase].next;
-    loop->hook_limit[phase] = loop->hook_sequence;
-}
-
-bool gyrei_hooks_run_next(gyre_loop *loop, gyre_hook_phase phase)
+bool gyrei_hook_run_next(gyre_loop *loop, gyre_hook_phase phase)
 {
     gyre_link *link = loop->hook_next[phase];
+    gyre_hook *hook = GYRE_CONTAINER_OF(link, gyre_hook, link);
     gyrei_frame frame;
-    gyre_hook *hook;
 
-    if (link == &loop->hooks[phase])
-        return false;
-    hook = GYRE_CONTAINER_OF(link, gyre_hook, link);
     if (hook->sequence >= loop->hook_limit[phase]) {
         loop->hook_next[phase] = &loop->hooks[phase];
         return false;
