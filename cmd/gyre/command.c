@@ -15,8 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { THREADS_MAX = 1024 };
-
 int fail(int code, const char *format, ...)
 {
     va_list arguments;
@@ -82,20 +80,24 @@ static bool is_backend(const char *name)
     return strcmp(name, "epoll") == 0 || strcmp(name, "poll") == 0 || strcmp(name, "uring") == 0;
 }
 
-static bool read_threads(const char *text, uint32_t *threads)
+bool read_whole(const char *text, uint32_t min, uint32_t max, uint32_t *number)
+{
+    char *end;
+    const unsigned long value = strtoul(text, &end, 10);
+
+    *number = (uint32_t)value;
+    return *text >= '0' && *text <= '9' && *end == '\0' && value >= min && value <= max;
+}
+
+bool read_count(const char *text, uint32_t max, uint32_t *number)
 {
     cpu_set_t allowed;
-    char *end;
-    const unsigned long number = strtoul(text, &end, 10);
 
-    if (strcmp(text, "auto") == 0) {
-        *threads = sched_getaffinity(0, sizeof(allowed), &allowed) == 0
-                       ? (uint32_t)CPU_COUNT(&allowed)
-                       : 1;
-        return true;
-    }
-    *threads = (uint32_t)number;
-    return *text >= '0' && *text <= '9' && *end == '\0' && number >= 1 && number <= THREADS_MAX;
+    if (strcmp(text, "auto") != 0)
+        return read_whole(text, 1, max, number);
+    *number =
+        sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? (uint32_t)CPU_COUNT(&allowed) : 1;
+    return true;
 }
 
 int server_option(server_options *options, const char *help, int argc, char **argv, int *at,
@@ -122,11 +124,14 @@ int server_option(server_options *options, const char *help, int argc, char **ar
             return fail(EXIT_USAGE, "--backend: \"%s\" is not epoll, poll or uring", value);
         options->backend = value;
     } else if ((value = option_value("--threads", argc, argv, at, &missing)) != NULL) {
-        if (!read_threads(value, &options->threads))
+        if (!read_count(value, THREADS_MAX, &options->threads))
             return fail(EXIT_USAGE, "--threads: \"%s\" is not 1 to %d, or auto", value,
                         THREADS_MAX);
-    } else {
-        *used = false;
+    } else if (!missing) {
+        const int code = workers_option(options, argc, argv, at, used, &missing);
+
+        if (code != PARSED_GO_ON)
+            return code;
     }
     return missing ? fail(EXIT_USAGE, "%s needs a value", name) : PARSED_GO_ON;
 }
@@ -171,7 +176,8 @@ int server_address(const server_options *options, gyre_address *address)
         error = gyre_address_unix(address, options->local_path);
         if (error != 0)
             return fail(EXIT_USAGE, "--unix %s: %s", options->local_path, gyre_strerror(error));
-        remove_stale_socket(address, options->local_path);
+        if (options->workers == 0) /* a cluster's master does it */
+            remove_stale_socket(address, options->local_path);
         return 0;
     }
     error = gyre_address_ip(address, options->host, options->port);

@@ -24,7 +24,16 @@ typedef struct server_options {
     const char *backend;
     uint16_t port;
     uint32_t threads; /* 0 is one, too */
+    /* of a cluster; workers.c reads them */
+    uint32_t workers; /* 0: no cluster */
+    uint32_t retire_s;
+    const char *pid_file;
+    const char *user;
+    const char *group;
+    bool pin;
 } server_options;
+
+enum { THREADS_MAX = 1024, WORKERS_MAX = 1024 };
 
 /* Text of these options for a help page. */
 #define SERVER_OPTIONS_HELP(port)                                                                  \
@@ -34,6 +43,12 @@ typedef struct server_options {
     "  --backend NAME      epoll, poll or uring (default: the best that the kernel has)\n"         \
     "  --threads N         threads that serve, each with a loop of its own; auto is one a\n"       \
     "                      processor (default 1)\n"                                                \
+    "  --workers N         processes that serve, under a master that replaces those that die,\n"   \
+    "                      and all of them on SIGHUP; auto is one a processor\n"                   \
+    "  --retire SECONDS    time for the connections of old workers (default 60)\n"                 \
+    "  --user NAME         who the workers become; --group NAME likewise\n"                        \
+    "  --pid-file FILE     where the master writes its number\n"                                   \
+    "  --pin               each worker stays on one processor\n"                                   \
     "  --help              this page\n"                                                            \
     "  --version           which version this is\n"
 
@@ -58,6 +73,17 @@ const char *option_value(const char *name, int argc, char **argv, int *at, bool 
 
 /* One line on standard error; returns `code`. */
 int fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The options of a cluster: as server_option, but `missing` is the caller's to say. */
+int workers_option(server_options *options, int argc, char **argv, int *at, bool *used,
+                   bool *missing);
+/* Whether they go together. 0 or an exit code. */
+int check_workers(const server_options *options);
+
+/* A whole number from min to max. */
+bool read_whole(const char *text, uint32_t min, uint32_t max, uint32_t *number);
+/* The same from 1, or "auto": one for each processor. */
+bool read_count(const char *text, uint32_t max, uint32_t *number);
 
 /* The address that the options mean. 0 or an exit code. */
 int server_address(const server_options *options, gyre_address *address);

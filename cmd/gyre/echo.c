@@ -3,6 +3,7 @@
  */
 #include "command.h"
 #include "threads.h"
+#include "workers.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,8 @@ typedef struct endpoint {
         gyre_stream stream;
         gyre_handle handle;
     };
-    bool ending; /* what is queued is still sent, and then it closes */
+    bool ending;   /* what is queued is still sent, and then it closes */
+    bool listener; /* of a worker */
 } endpoint;
 
 static void on_close(gyre_handle *handle)
@@ -206,6 +208,132 @@ static int run_threads(const server_options *options)
     return code;
 }
 
+/* ---- several processes ---- */
+
+static bool is_stream(const gyre_handle *handle)
+{
+    const gyre_handle_kind kind = gyre_handle_kind_of(handle);
+
+    return (kind == GYRE_HANDLE_TCP || kind == GYRE_HANDLE_PIPE) && !gyre_is_closing(handle);
+}
+
+static bool is_local(int fd)
+{
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    socklen_t len = sizeof(address);
+
+    return getsockname(fd, (struct sockaddr *)&address, &len) == 0 && address.ss_family == AF_UNIX;
+}
+
+typedef struct echo_worker {
+    gyre_loop *loop;
+    gyre_timer timer; /* of its retirement */
+} echo_worker;
+
+static void on_worker_connection(gyre_stream *server, int status)
+{
+    if (status == GYRE_ECANCELED)
+        gyre_close(&GYRE_CONTAINER_OF(server, endpoint, stream)->handle, on_close);
+    else
+        on_connection(server, status);
+}
+
+static int open_worker(void *data, gyre_loop *loop)
+{
+    echo_worker *self = data;
+    const int error = gyre_timer_init(loop, &self->timer);
+
+    self->loop = loop;
+    if (error == 0)
+        gyre_unref(&self->timer.handle);
+    return error;
+}
+
+static int listen_worker(void *data, int fd)
+{
+    const echo_worker *self = data;
+    const bool local = is_local(fd);
+    endpoint *server = calloc(1, sizeof(*server));
+    int error;
+
+    if (server == NULL)
+        return GYRE_ENOMEM;
+    server->listener = true;
+    error =
+        local ? gyre_pipe_init(self->loop, &server->pipe) : gyre_tcp_init(self->loop, &server->tcp);
+    if (error != 0) {
+        free(server);
+        return error;
+    }
+    error = local ? gyre_pipe_open(&server->pipe, fd) : gyre_tcp_open(&server->tcp, fd);
+    return error == 0 ? gyre_listen(&server->stream, 0, on_worker_connection) : error;
+}
+
+static void stop_listener(gyre_handle *handle, void *ctx)
+{
+    endpoint *it = GYRE_CONTAINER_OF(handle, endpoint, handle);
+
+    (void)ctx;
+    if (is_stream(handle) && it->listener && gyre_listen_stop(&it->stream) == GYRE_EINVAL)
+        gyre_close(handle, on_close);
+}
+
+static void finish_any(gyre_handle *handle, void *ctx)
+{
+    endpoint *it = GYRE_CONTAINER_OF(handle, endpoint, handle);
+
+    (void)ctx;
+    if (is_stream(handle) && it->listener)
+        gyre_close(handle, on_close);
+    else if (is_stream(handle))
+        finish(it);
+}
+
+static void on_retired(gyre_timer *timer)
+{
+    gyre_loop_walk(gyre_handle_loop(&timer->handle), finish_any, NULL);
+}
+
+static void drain_worker(void *data, gyre_worker_reason reason, uint64_t timeout_ns)
+{
+    echo_worker *self = data;
+
+    if (reason == GYRE_WORKER_STOPS) {
+        on_retired(&self->timer);
+        return;
+    }
+    gyre_loop_walk(self->loop, stop_listener, NULL);
+    gyre_timer_start(&self->timer, timeout_ns, 0, on_retired);
+}
+
+static void free_any(gyre_handle *handle, void *ctx)
+{
+    (void)ctx;
+    if (is_stream(handle))
+        gyre_close(handle, on_close);
+}
+
+static void close_worker(void *data)
+{
+    const echo_worker *self = data;
+
+    gyre_loop_walk(self->loop, free_any, NULL);
+}
+
+static int run_workers(const server_options *options)
+{
+    static echo_worker self;
+    const server_workers workers = {.options = options,
+                                    .scheme = "tcp://",
+                                    .data = &self,
+                                    .open = open_worker,
+                                    .listen = listen_worker,
+                                    .drain = drain_worker,
+                                    .close = close_worker};
+
+    return server_workers_run(&workers);
+}
+
 int gyre_cmd_echo(int argc, char **argv)
 {
     server_options options = {.host = "127.0.0.1", .port = 7000};
@@ -224,7 +352,12 @@ int gyre_cmd_echo(int argc, char **argv)
         if (!used)
             return fail(EXIT_USAGE, "echo: \"%s\" is no option; try gyre echo --help", argv[at]);
     }
+    code = check_workers(&options);
+    if (code != 0)
+        return code;
     raise_descriptor_limit();
+    if (options.workers > 0)
+        return run_workers(&options);
     if (options.threads > 1)
         return run_threads(&options);
     code = server_address(&options, &address);

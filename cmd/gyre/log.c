@@ -70,14 +70,17 @@ static void before_wait(gyre_hook *hook)
         write_lines(log);
 }
 
+static int open_file(const char *path)
+{
+    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644);
+}
+
 int access_log_open(access_log *log, gyre_loop *loop, const char *path)
 {
     int error;
 
     *log = (access_log){.fd = -1};
-    log->fd = strcmp(path, "-") == 0
-                  ? STDOUT_FILENO
-                  : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644);
+    log->fd = strcmp(path, "-") == 0 ? STDOUT_FILENO : open_file(path);
     if (log->fd < 0)
         return -errno;
     error = gyre_hook_init(loop, &log->before_wait, GYRE_HOOK_PREPARE);
@@ -88,6 +91,25 @@ int access_log_open(access_log *log, gyre_loop *loop, const char *path)
     gyre_hook_start(&log->before_wait, before_wait);
     gyre_unref(&log->before_wait.handle);
     return 0;
+}
+
+void access_log_reopen(access_log *log, const char *path)
+{
+    int fd;
+
+    if (log->fd <= STDERR_FILENO)
+        return;
+    if (log->len > 0)
+        write_lines(log);
+    fd = open_file(path);
+    if (fd < 0) {
+        fprintf(stderr, "gyre: %s: %s; the access log goes on where it was\n", path,
+                strerror(errno));
+        return;
+    }
+    if (log->fd >= 0)
+        close(log->fd);
+    log->fd = fd;
 }
 
 void access_log_close(access_log *log)

@@ -20,6 +20,8 @@ typedef struct access_log {
 int access_log_open(access_log *log, gyre_loop *loop, const char *path);
 /* Adds a line of the combined format. */
 void access_log_add(access_log *log, gyre_http_request *request, int status, uint64_t bytes);
+/* Lines go to a new file of this name from now on, if it can be opened. */
+void access_log_reopen(access_log *log, const char *path);
 /* Writes what is left. */
 void access_log_close(access_log *log);
 

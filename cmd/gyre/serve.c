@@ -4,6 +4,7 @@
 #include "command.h"
 #include "log.h"
 #include "threads.h"
+#include "workers.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@ typedef struct serve {
     server_options server;
     const char *directory;
     const char *log_path;
-    unsigned drain_s;
+    uint32_t drain_s;
     gyre_loop *loop;
     gyre_http_server *http;
     gyre_http_files *files;
@@ -213,16 +214,68 @@ static int run_threads(const serve *self)
     return code;
 }
 
+/* ---- several processes ---- */
+
+static int open_worker(void *data, gyre_loop *loop)
+{
+    serve *self = data;
+
+    self->loop = loop;
+    return open_parts(self) == 0 ? 0 : GYRE_ECANCELED;
+}
+
+static int listen_worker(void *data, int fd)
+{
+    const serve *self = data;
+
+    return gyre_http_server_listen_fd(self->http, fd);
+}
+
+static void drain_worker(void *data, gyre_worker_reason reason, uint64_t timeout_ns)
+{
+    serve *self = data;
+
+    if (self->http == NULL)
+        return;
+    if (reason == GYRE_WORKER_RETIRES)
+        gyre_http_server_drain(self->http, timeout_ns, on_stopped);
+    else
+        gyre_http_server_stop(self->http, timeout_ns, on_stopped);
+}
+
+static void close_worker(void *data)
+{
+    close_parts(data);
+}
+
+static void reopen_worker(void *data)
+{
+    serve *self = data;
+
+    access_log_reopen(&self->log, self->log_path);
+}
+
+static int run_workers(serve *self)
+{
+    const server_workers workers = {.options = &self->server,
+                                    .scheme = "http://",
+                                    .data = self,
+                                    .stop_ns = self->drain_s > 0 ? self->drain_s * GYRE_SECOND : 1,
+                                    .open = open_worker,
+                                    .listen = listen_worker,
+                                    .drain = drain_worker,
+                                    .close = close_worker,
+                                    .reopen = reopen_worker};
+
+    return server_workers_run(&workers);
+}
+
 /* ---- the command line ---- */
 
-static int read_number(const char *text, unsigned *number)
+static int read_drain(const char *text, uint32_t *seconds)
 {
-    char *end;
-    const unsigned long value = strtoul(text, &end, 10);
-
-    if (*text < '0' || *text > '9' || *end != '\0' || value > 86400)
+    if (!read_whole(text, 0, 86400, seconds))
         return fail(EXIT_USAGE, "--drain: \"%s\" is no number of seconds", text);
-    *number = (unsigned)value;
     return PARSED_GO_ON;
 }
 
@@ -238,7 +291,7 @@ static int read_option(serve *self, int argc, char **argv, int *at)
         return PARSED_GO_ON;
     }
     if ((value = option_value("--drain", argc, argv, at, &missing)) != NULL)
-        return read_number(value, &self->drain_s);
+        return read_drain(value, &self->drain_s);
     if (missing)
         return fail(EXIT_USAGE, "%s needs a value", argv[*at]);
     code = server_option(&self->server, help, argc, argv, at, &used);
@@ -268,7 +321,12 @@ int gyre_cmd_serve(int argc, char **argv)
     }
     if (self.directory == NULL)
         return fail(EXIT_USAGE, "serve: which directory? try gyre serve --help");
+    code = check_workers(&self.server);
+    if (code != 0)
+        return code;
     raise_descriptor_limit();
+    if (self.server.workers > 0)
+        return run_workers(&self);
     if (self.server.threads > 1)
         return run_threads(&self);
     options.backend = self.server.backend;
