@@ -44,7 +44,14 @@ typedef struct transfer {
     uint64_t offset;
     uint64_t left;
     bool index_tried;
+    bool started; /* the response's head was given, together with the first piece */
     char *piece;
+    int status; /* of the response, and its headers */
+    gyre_http_header headers[5];
+    uint32_t header_count;
+    char tag[TAG_BYTES];
+    char date[32];
+    char content_range[96];
     char path[PATH_BYTES];
 } transfer;
 
@@ -178,13 +185,27 @@ static void on_piece_sent(gyre_http_request *request, int status, void *data)
     read_next(self);
 }
 
+/* Gives the head. A file's goes with its first piece: one send for both, and one segment. */
+static bool start(transfer *self, uint64_t length)
+{
+    if (self->started)
+        return true;
+    self->started = true;
+    return gyre_http_respond_start(self->request, self->status, self->headers, self->header_count,
+                                   length) == 0;
+}
+
 static void on_piece(gyre_fs_req *fs)
 {
     transfer *self = fs->data;
     const uint64_t len = fs->result > 0 ? (uint64_t)fs->result : 0;
 
+    if (len == 0 && !self->started && !is_late(self)) {
+        fail(self, 500);
+        return;
+    }
     /* 0 before the end: the file was cut. The response stays short, and the connection ends. */
-    if (len == 0 || is_late(self)) {
+    if (len == 0 || is_late(self) || !start(self, self->left)) {
         on_piece_sent(self->request, GYRE_EIO, self);
         return;
     }
@@ -203,23 +224,19 @@ static void read_next(transfer *self)
         on_piece_sent(self->request, GYRE_ENOMEM, self);
 }
 
-static void send_file(transfer *self, int status, const gyre_http_header *headers,
-                      uint32_t header_count, uint64_t length)
+static void send_file(transfer *self, int status, uint32_t header_count, uint64_t length)
 {
-    gyre_http_request *request = self->request;
-    const bool head = strcmp(gyre_http_method(request), "HEAD") == 0;
-
-    if (length > 0 && !head) {
-        self->piece = malloc(length < PIECE_BYTES ? (size_t)length : PIECE_BYTES);
-        if (self->piece == NULL) {
-            fail(self, 503);
-            return;
-        }
-    }
-    if (gyre_http_respond_start(request, status, headers, header_count, length) != 0 ||
-        length == 0 || head) {
-        gyre_http_respond_end(request);
+    self->status = status;
+    self->header_count = header_count;
+    if (length == 0 || strcmp(gyre_http_method(self->request), "HEAD") == 0) {
+        (void)start(self, length);
+        gyre_http_respond_end(self->request);
         end_transfer(self);
+        return;
+    }
+    self->piece = malloc(length < PIECE_BYTES ? (size_t)length : PIECE_BYTES);
+    if (self->piece == NULL) {
+        fail(self, 503);
         return;
     }
     self->left = length;
@@ -243,45 +260,45 @@ static void respond_with_file(transfer *self)
     const struct gyre_fs_stat *stat = &self->fs.stat;
     const int64_t modified_s = stat->modified_ns / (int64_t)GYRE_SECOND;
     const char *range = gyre_http_header_of(self->request, "range");
-    char tag[TAG_BYTES];
-    char date[32];
-    char content_range[96];
+    gyre_http_header *headers = self->headers;
     uint64_t first = 0;
     uint64_t count = stat->size;
     bool use_range;
     int status;
-    gyre_http_header headers[5] = {
-        {"ETag", tag}, {"Last-Modified", date}, {"Accept-Ranges", "bytes"}, {NULL, NULL}};
 
-    (void)snprintf(tag, sizeof(tag), "\"%llx-%llx-%llx\"", (unsigned long long)stat->inode,
-                   (unsigned long long)stat->size, (unsigned long long)stat->modified_ns);
-    gyrei_http_date_format(modified_s, date);
-    status = gyrei_http_match(self->request, tag, modified_s, &use_range);
+    headers[0] = (gyre_http_header){"ETag", self->tag};
+    headers[1] = (gyre_http_header){"Last-Modified", self->date};
+    headers[2] = (gyre_http_header){"Accept-Ranges", "bytes"};
+    (void)snprintf(self->tag, sizeof(self->tag), "\"%llx-%llx-%llx\"",
+                   (unsigned long long)stat->inode, (unsigned long long)stat->size,
+                   (unsigned long long)stat->modified_ns);
+    gyrei_http_date_format(modified_s, self->date);
+    status = gyrei_http_match(self->request, self->tag, modified_s, &use_range);
     if (status != 0) {
         respond_without_body(self, status, headers, 2);
         return;
     }
     headers[3] = (gyre_http_header){"Content-Type", gyrei_http_type(self->path)};
     if (range == NULL || !use_range || strcmp(gyre_http_method(self->request), "GET") != 0) {
-        send_file(self, 200, headers, 4, count);
+        send_file(self, 200, 4, count);
         return;
     }
     switch (gyrei_http_range_parse(range, stat->size, &first, &count)) {
-    case GYREI_HTTP_RANGE_NONE: send_file(self, 200, headers, 4, stat->size); return;
+    case GYREI_HTTP_RANGE_NONE: send_file(self, 200, 4, stat->size); return;
     case GYREI_HTTP_RANGE_UNSATISFIABLE:
-        (void)snprintf(content_range, sizeof(content_range), "bytes */%llu",
+        (void)snprintf(self->content_range, sizeof(self->content_range), "bytes */%llu",
                        (unsigned long long)stat->size);
-        headers[0] = (gyre_http_header){"Content-Range", content_range};
+        headers[0] = (gyre_http_header){"Content-Range", self->content_range};
         respond_without_body(self, 416, headers, 1);
         return;
     case GYREI_HTTP_RANGE_ONE: break;
     }
-    (void)snprintf(content_range, sizeof(content_range), "bytes %llu-%llu/%llu",
+    (void)snprintf(self->content_range, sizeof(self->content_range), "bytes %llu-%llu/%llu",
                    (unsigned long long)first, (unsigned long long)(first + count - 1),
                    (unsigned long long)stat->size);
-    headers[4] = (gyre_http_header){"Content-Range", content_range};
+    headers[4] = (gyre_http_header){"Content-Range", self->content_range};
     self->offset = first;
-    send_file(self, 206, headers, 5, count);
+    send_file(self, 206, 5, count);
 }
 
 /* ---- finding the file ---- */
@@ -466,6 +483,7 @@ void gyre_http_files_serve(gyre_http_files *files, gyre_http_request *request)
     self->offset = 0;
     self->left = 0;
     self->index_tried = false;
+    self->started = false;
     self->piece = NULL;
     self->fs.data = self;
     files->transfers++;
