@@ -362,7 +362,8 @@ static bool is_corked(const gyre_stream *stream)
 /* A healthy stream in its own read callback, with nothing queued; or one whose cork has room. */
 static inline bool may_cork(const gyre_stream *stream, size_t len)
 {
-    const uint32_t state = GYREI_STREAM_CONNECTED | GYREI_STREAM_SHUT | GYREI_STREAM_FINISHING;
+    const uint32_t state = GYREI_STREAM_CONNECTED | GYREI_STREAM_SHUT | GYREI_STREAM_FINISHING |
+                           GYREI_STREAM_DETACHING;
     const gyre_loop *loop = stream->handle.loop;
     const gyrei_streams *streams = gyrei_streams_of(loop);
 

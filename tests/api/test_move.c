@@ -374,6 +374,7 @@ static void reply_and_detach(gyre_stream *stream, int64_t nread, const gyre_buf 
     assert_memory_equal(buf->base, "one", 3);
     assert_int_equal(gyre_write_copy(stream, "reply", 5), 0);
     detach(stream);
+    assert_int_equal(gyre_write_copy(stream, "late", 4), GYRE_EINVAL);
 }
 
 static void a_read_callback_may_reply_and_let_go(void **state)
