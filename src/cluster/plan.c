@@ -98,7 +98,8 @@ static gyrei_planned *free_entry(gyrei_plan *plan)
         if (plan->workers[i].state == GYREI_WORKER_FREE)
             return &plan->workers[i];
     }
-    larger = realloc(plan->workers, 2 * room * sizeof(*larger));
+    GYRE_ASSERT(room > 0);
+    larger = realloc(plan->workers, (size_t)room * 2 * sizeof(*larger));
     if (larger == NULL)
         return NULL;
     memset(larger + room, 0, room * sizeof(*larger));
