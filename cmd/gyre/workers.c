@@ -63,8 +63,8 @@ static void started(gyre_loop *loop, const gyre_address *addresses, uint32_t cou
 
 static int say(const server_options *options, int error)
 {
-    if (gyre_cluster_is_worker())
-        return EXIT_FAILED; /* its master says it */
+    if (error == GYRE_ECANCELED)
+        return EXIT_FAILED; /* a worker has said why */
     if (error == GYRE_ENOENT && (options->user != NULL || options->group != NULL))
         return fail(EXIT_FAILED, "no such user or group");
     if (options->local_path != NULL)
@@ -94,7 +94,8 @@ int server_workers_run(const server_workers *self)
                                           .teardown = tear_down,
                                           .reopen = reopen,
                                           .started = started,
-                                          .ctx = (void *)(uintptr_t)self};
+                                          .ctx =
+                                              (void *)(uintptr_t)self}; /* NOLINT(*-int-to-ptr) */
     int code = server_address(options, &address);
     int error;
 
@@ -103,7 +104,7 @@ int server_workers_run(const server_workers *self)
     error = gyre_cluster_run(&cluster);
     if (error == 0)
         return EXIT_OK;
-    return is_worker ? EXIT_FAILED : say(options, error);
+    return is_worker ? EXIT_FAILED : say(options, error); /* its master says it */
 }
 
 /* ---- the command line ---- */

@@ -23,6 +23,6 @@ typedef struct server_workers {
 } server_workers;
 
 /* Serves until a signal ends it; in the master as in a worker. An exit code. */
-int server_workers_run(const server_workers *workers);
+int server_workers_run(const server_workers *self);
 
 #endif

@@ -139,10 +139,11 @@ struct gyre_stream {
 GYRE_EXPORT int gyre_listen(gyre_stream *listener, int backlog, gyre_listen_cb cb);
 
 /*
- * Takes no more connections. Those that were accepted before the kernel heard of it are still
- * announced; then the listen callback is called with GYRE_ECANCELED, once. The socket stays bound
- * and listening: whoever else has it, another process say, goes on to serve its queue, and so does
- * gyre_listen. Closing a listener throws away what waits to be accepted; this does not.
+ * Takes no more connections. Those that were accepted before the kernel heard of it, and some that
+ * wait in its queue then, are still announced; at last the listen callback is called with
+ * GYRE_ECANCELED, once. The socket stays bound and listening: whoever else has it, another process
+ * say, goes on to serve its queue, and so does gyre_listen. Closing a listener throws away what
+ * was accepted and not taken; this does not.
  *
  * Params: listener: listening.
  * Owns:   nothing.

@@ -33,6 +33,12 @@ static void take_message(gyrei_child *child, const gyrei_message *message)
     } else if (message->type == GYREI_MESSAGE_FAILED) {
         child->failed = true;
         child->error = message->value;
+    } else if (message->type == GYREI_MESSAGE_NOT_BEGUN) {
+        gyrei_master_log(master, "%s cannot be executed: %s", master->program.path,
+                         strerror(message->value));
+        child->wanted = false; /* all is said */
+        if (master->error == 0)
+            master->error = GYRE_ECANCELED;
     }
 }
 

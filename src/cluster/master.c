@@ -189,12 +189,22 @@ static int begin(gyrei_master *master)
     return error;
 }
 
+/*
+ * The ring of a process that was killed goes some 12 ms after it, and until then the kernel may
+ * wake it, and nobody else, for a connection: its successor waits for that.
+ */
+static uint64_t replace_ns(const gyrei_master *master)
+{
+    return strcmp(gyre_loop_backend_name(master->loop), "uring") == 0 ? 25 * GYRE_MILLISECOND : 0;
+}
+
 static int run(gyrei_master *master)
 {
     const gyre_cluster_options *options = master->options;
     const gyrei_plan_times times = {.start_ns = options->start_ns,
                                     .retire_ns = options->retire_ns,
-                                    .stop_ns = options->stop_ns};
+                                    .stop_ns = options->stop_ns,
+                                    .replace_ns = replace_ns(master)};
     int error = gyrei_program_init(&master->program, options->program);
 
     if (error == 0 && !gyrei_plan_init(&master->plan, &gyrei_master_ops, master, &times))

@@ -343,7 +343,10 @@ static void lose_serving(gyrei_plan *plan, const gyrei_planned *dead, gyrei_deat
         gyrei_plan_stop(plan, now_ns);
     } else if (was_healthy) {
         plan->slots[dead->slot].failures = 0;
-        fill_slot(plan, dead->slot, now_ns);
+        if (plan->times.replace_ns == 0)
+            fill_slot(plan, dead->slot, now_ns);
+        else
+            plan->slots[dead->slot].respawn_ns = add(now_ns, plan->times.replace_ns);
     } else {
         back_off(plan, dead->slot, now_ns);
     }

@@ -61,9 +61,10 @@ typedef struct gyrei_plan_ops {
 } gyrei_plan_ops;
 
 typedef struct gyrei_plan_times {
-    uint64_t start_ns;  /* to become ready */
-    uint64_t retire_ns; /* to finish, after a reload */
-    uint64_t stop_ns;   /* to finish, at the end */
+    uint64_t start_ns;   /* to become ready */
+    uint64_t retire_ns;  /* to finish, after a reload */
+    uint64_t stop_ns;    /* to finish, at the end */
+    uint64_t replace_ns; /* from a death to the successor */
 } gyrei_plan_times;
 
 typedef struct gyrei_plan_slot {

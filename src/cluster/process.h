@@ -21,6 +21,7 @@
 typedef enum gyrei_message_type {
     GYREI_MESSAGE_READY = 1, /* worker: setup went well */
     GYREI_MESSAGE_FAILED,    /* worker: value is what setup said */
+    GYREI_MESSAGE_NOT_BEGUN, /* worker: value is the errno of execve */
     GYREI_MESSAGE_DRAIN,     /* master: value is the reason, time_ns the time for it */
     GYREI_MESSAGE_END,       /* master: at once */
     GYREI_MESSAGE_REOPEN     /* master: log files */

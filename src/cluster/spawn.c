@@ -207,7 +207,7 @@ static void keep_open(int fd)
 static _Noreturn void become_worker(const gyrei_spawn_options *options, int control, char **env)
 {
     const gyrei_sockets *sockets = options->sockets;
-    gyrei_message failed = {.type = GYREI_MESSAGE_FAILED};
+    gyrei_message failed = {.type = GYREI_MESSAGE_NOT_BEGUN};
 
     (void)signal(SIGALRM, SIG_DFL);
     (void)prctl(PR_SET_PDEATHSIG, SIGALRM);
@@ -218,7 +218,7 @@ static _Noreturn void become_worker(const gyrei_spawn_options *options, int cont
     keep_open(control);
     (void)execve(options->by_path ? options->program->path : "/proc/self/exe",
                  options->program->argv, env);
-    failed.value = -errno;
+    failed.value = errno;
     (void)gyrei_message_send(control, &failed);
     _exit(EXIT_NOT_EXECUTED);
 }

@@ -29,7 +29,7 @@ enum { LISTENERS_MAX = GYREI_ADDRESSES_MAX * GYREI_SLOTS_MAX, SHUTDOWN_ROUNDS = 
 static const uint64_t late_ns = 3 * GYRE_SECOND; /* from the end of its time to the stop */
 static const uint64_t orphan_ns = 400 * GYRE_MILLISECOND;
 static const uint64_t orphan_late_ns = 200 * GYRE_MILLISECOND;
-static const suseconds_t hung_us = 900 * 1000;
+static const suseconds_t hung_us = 900000;
 
 typedef struct listener {
     int fd; /* -1: taken */
@@ -102,6 +102,7 @@ static bool take_listener(gyre_worker *worker, int fd, uint32_t address)
     return true;
 }
 
+/* NOLINTBEGIN(cert-err34-c): the numbers were written by the master, a moment before. */
 static int read_description(gyre_worker *worker)
 {
     const char *text = getenv(GYREI_WORKER_VARIABLE);
@@ -121,6 +122,7 @@ static int read_description(gyre_worker *worker)
     (void)unsetenv(GYREI_WORKER_VARIABLE);
     return 0;
 }
+/* NOLINTEND(cert-err34-c) */
 
 int gyrei_worker_pin(uint32_t slot)
 {
@@ -187,6 +189,7 @@ static void take_message(gyre_worker *worker, const gyrei_message *message)
         break;
     case GYREI_MESSAGE_READY:
     case GYREI_MESSAGE_FAILED:
+    case GYREI_MESSAGE_NOT_BEGUN:
     default: break;
     }
 }
@@ -311,8 +314,10 @@ int gyrei_worker_run(const gyre_cluster_options *options)
     gyrei_message failed = {.type = GYREI_MESSAGE_FAILED};
     int error = read_description(&worker);
 
-    if (error != 0)
+    if (error != 0) {
+        free(worker.listeners);
         return error;
+    }
     (void)prctl(PR_SET_NAME,
                 program_invocation_short_name); /* else it is that of the link: "exe" */
     error = prepare(&worker);

@@ -14,7 +14,7 @@
  */
 #include "net/stream.h"
 
-enum { ACCEPTED_ROOM = 8 };
+enum { ACCEPTED_ROOM = 8, SWEEP_MAX = 64 };
 
 static const uint64_t retry_first_ns = 100 * GYRE_MILLISECOND;
 static const uint64_t retry_max_ns = GYRE_SECOND;
@@ -229,14 +229,35 @@ int gyre_listen(gyre_stream *listener, int backlog, gyre_listen_cb cb)
     return 0;
 }
 
+/*
+ * The kernel wakes one of those that wait for a connection (epoll(7), EPOLLEXCLUSIVE), and if that
+ * was us, on our way out, nobody else hears of it: what is in the queue now is ours.
+ */
+static void sweep_queue(gyre_stream *listener)
+{
+    gyre_loop *loop = listener->handle.loop;
+
+    for (int i = 0; i < SWEEP_MAX; i++) {
+        const int fd = loop->env->sys->accept(loop->env, gyrei_stream_fd(listener));
+
+        if (fd < 0)
+            return;
+        take_connection(listener, fd);
+        if (gyrei_handle_is_closing(&listener->handle))
+            return;
+    }
+}
+
 static void on_stopped(gyre_loop *loop, gyre_task *task)
 {
     gyrei_stream_extra *extra = GYRE_CONTAINER_OF(task, gyrei_stream_extra, stopped_task);
     gyre_stream *listener = extra->stream;
 
     (void)loop;
+    if (!gyrei_handle_is_closing(&listener->handle))
+        sweep_queue(listener);
     extra->stopped_due = false;
-    if (!gyrei_handle_is_closing(&listener->handle)) {
+    if (!gyrei_handle_is_closing(&listener->handle) && extra->accepted_count == 0) {
         listener->flags &= ~(uint32_t)(GYREI_STREAM_LISTENING | GYREI_STREAM_UNLISTENING);
         gyrei_stream_update_active(listener);
         call_back(listener, GYRE_ECANCELED);
