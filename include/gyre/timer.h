@@ -18,15 +18,24 @@ extern "C" {
 typedef struct gyre_timer gyre_timer;
 typedef void (*gyre_timer_cb)(gyre_timer *timer);
 
+/* Where the heap still has a timer that was put off or stopped; private. */
+typedef struct gyre_timer_later {
+    uint64_t key_ns;   /* the heap's */
+    uint64_t sequence; /* of the start that put it off */
+} gyre_timer_later;
+
 /* One entry of a loop's timer heap; private. */
 typedef struct gyre_timer_node {
     /* what every operation touches comes first: one timer of a million is a cache miss a line */
     uint32_t heap_index;
     uint32_t state;
     uint64_t deadline_ns; /* never run before this */
-    uint64_t sequence;    /* start order, the tie-break */
+    uint64_t sequence;    /* start order, the tie-break; that of the heap's entry */
+    union {
+        gyre_link link; /* once it is due */
+        gyre_timer_later later;
+    };
     void (*fire)(gyre_loop *loop, struct gyre_timer_node *node);
-    gyre_link link;
 } gyre_timer_node;
 
 struct gyre_timer {
@@ -34,10 +43,10 @@ struct gyre_timer {
         gyre_handle handle;
         void *data;
     };
-    gyre_timer_cb cb;
+    gyre_timer_cb cb; /* beside what the handle and the node need at each start */
+    gyre_timer_node node;
     uint64_t repeat_ns;
     uint64_t slack_ns;
-    gyre_timer_node node;
     uint64_t missed;
 };
 

@@ -19,7 +19,8 @@ enum gyrei_handle_flags {
     GYREI_HANDLE_ACTIVE = 1,
     GYREI_HANDLE_UNREF = 2,
     GYREI_HANDLE_CLOSING = 4,
-    GYREI_HANDLE_QUEUED = 8 /* in loop->closing: nothing is pending any more */
+    GYREI_HANDLE_QUEUED = 8, /* in loop->closing: nothing is pending any more */
+    GYREI_HANDLE_OWN = 256   /* from here on: the class's own */
 };
 
 typedef struct gyrei_handle_class {

@@ -4,6 +4,13 @@
  *   IDLE --start--> WAITING (in the heap) --collect--> DUE (in loop->due) --run--> IDLE, or WAITING
  *   again if it repeats
  *
+ * Most timers are timeouts that are put off or stopped, and never come. So their place in the heap
+ * is left alone: one that is started anew for later is LATER, one that is stopped is STOPPED, and
+ * both are dealt with when they come to the top, or sooner if they are started for an earlier
+ * moment or closed. The heap's keys are never too late, so the first that waits where it stands is
+ * the first of all. With slack the key is not the deadline: such a timer (WAITING_SLACK) is moved
+ * at once.
+ *
  * A timer is never run before deadline_ns; the loop wakes for the heap's key, which is the deadline
  * plus slack. Collecting ends at the first node of the heap that is not due, so that slack never
  * holds back a timer beyond its own latest moment.
@@ -12,41 +19,68 @@
 
 #include "core/loop.h"
 
-enum { NODE_IDLE = 0, NODE_WAITING, NODE_DUE };
+/* From NODE_STOPPED on it is in the heap, from NODE_WAITING on where it belongs. */
+enum { NODE_IDLE = 0, NODE_DUE, NODE_STOPPED, NODE_LATER, NODE_WAITING, NODE_WAITING_SLACK };
+
+/* It repeats or has slack. Most do not: starting them leaves that line of memory alone. */
+enum { TIMER_TUNED = GYREI_HANDLE_OWN };
+
+/* How many at the top are put where they belong in one go; the rest waits for the next turn. */
+enum { MOVES_MAX = 64 };
 
 int gyrei_timer_node_init(gyre_loop *loop, gyre_timer_node *node,
                           void (*fire)(gyre_loop *loop, gyre_timer_node *node))
 {
     *node = (gyre_timer_node){.fire = fire, .state = NODE_IDLE};
-    gyrei_list_init(&node->link);
     return gyrei_heap_reserve(&loop->timers);
 }
 
 void gyrei_timer_node_close(gyre_loop *loop, gyre_timer_node *node)
 {
     gyrei_timer_node_stop(loop, node);
+    if (node->state == NODE_STOPPED)
+        gyrei_heap_remove(&loop->timers, node);
+    node->state = NODE_IDLE;
     gyrei_heap_unreserve(&loop->timers);
+}
+
+/* Leaves the node where it is in the heap; false if its key there is not to be known cheaply. */
+static inline bool leave_behind(gyre_timer_node *node)
+{
+    if (node->state == NODE_WAITING)
+        node->later.key_ns = node->deadline_ns;
+    return node->state >= NODE_STOPPED && node->state <= NODE_WAITING;
 }
 
 void gyrei_timer_node_start(gyre_loop *loop, gyre_timer_node *node, uint64_t deadline_ns,
                             uint64_t slack_ns)
 {
-    const uint64_t latest_ns = gyrei_time_add(deadline_ns, slack_ns);
+    const uint64_t sequence = loop->timer_sequence++;
 
+    if (slack_ns == 0 && leave_behind(node) && deadline_ns > node->later.key_ns) {
+        node->deadline_ns = deadline_ns;
+        node->later.sequence = sequence;
+        node->state = NODE_LATER;
+        return;
+    }
     if (node->state == NODE_DUE)
         gyrei_list_remove(&node->link);
     node->deadline_ns = deadline_ns;
-    node->sequence = loop->timer_sequence++;
-    if (node->state == NODE_WAITING)
-        gyrei_heap_update(&loop->timers, node, latest_ns);
+    node->sequence = sequence;
+    if (node->state >= NODE_STOPPED)
+        gyrei_heap_update(&loop->timers, node, gyrei_time_add(deadline_ns, slack_ns));
     else
-        gyrei_heap_push(&loop->timers, node, latest_ns);
-    node->state = NODE_WAITING;
+        gyrei_heap_push(&loop->timers, node, gyrei_time_add(deadline_ns, slack_ns));
+    node->state = slack_ns == 0 ? NODE_WAITING : NODE_WAITING_SLACK;
 }
 
 void gyrei_timer_node_stop(gyre_loop *loop, gyre_timer_node *node)
 {
-    if (node->state == NODE_WAITING)
+    if (leave_behind(node)) {
+        node->state = NODE_STOPPED;
+        return;
+    }
+    if (node->state == NODE_WAITING_SLACK)
         gyrei_heap_remove(&loop->timers, node);
     else if (node->state == NODE_DUE)
         gyrei_list_remove(&node->link);
@@ -55,15 +89,45 @@ void gyrei_timer_node_stop(gyre_loop *loop, gyre_timer_node *node)
 
 bool gyrei_timer_node_started(const gyre_timer_node *node)
 {
-    return node->state != NODE_IDLE;
+    return node->state != NODE_IDLE && node->state != NODE_STOPPED;
+}
+
+static void put_where_it_belongs(gyre_loop *loop, gyre_timer_node *node)
+{
+    if (node->state == NODE_STOPPED) {
+        gyrei_heap_remove(&loop->timers, node);
+        node->state = NODE_IDLE;
+        return;
+    }
+    node->sequence = node->later.sequence;
+    node->state = NODE_WAITING;
+    gyrei_heap_update(&loop->timers, node, node->deadline_ns);
+}
+
+/*
+ * The first timer of all, or NULL. Once `moves` are used up it may be one that was left behind: to
+ * wake for its old key is early, and no harm.
+ */
+static gyre_timer_node *first_of_all(gyre_loop *loop, int *moves)
+{
+    gyre_timer_node *node = gyrei_heap_first(&loop->timers);
+
+    while (node != NULL && node->state<NODE_WAITING && * moves> 0) {
+        (*moves)--;
+        put_where_it_belongs(loop, node);
+        node = gyrei_heap_first(&loop->timers);
+    }
+    return node;
 }
 
 void gyrei_timers_collect(gyre_loop *loop)
 {
     gyre_timer_node *node;
+    int moves = MOVES_MAX;
 
-    GYRE_ASSERT(loop->now_ns < UINT64_MAX);
-    while ((node = gyrei_heap_first(&loop->timers)) != NULL && node->deadline_ns <= loop->now_ns) {
+    GYRE_ASSERT(loop->now_ns < UINT64_MAX && !loop->clock_due);
+    while ((node = first_of_all(loop, &moves)) != NULL && node->state >= NODE_WAITING &&
+           node->deadline_ns <= loop->now_ns) {
         gyrei_heap_remove(&loop->timers, node);
         node->state = NODE_DUE;
         gyrei_list_append(&loop->due, &node->link);
@@ -84,9 +148,21 @@ bool gyrei_timers_run_next(gyre_loop *loop)
     return true;
 }
 
-uint64_t gyrei_timers_next_ns(const gyre_loop *loop)
+uint64_t gyrei_timers_next_ns(gyre_loop *loop)
 {
-    return loop->timers.count > 0 ? loop->timers.entries[0].key : UINT64_MAX;
+    int moves = MOVES_MAX;
+
+    return first_of_all(loop, &moves) != NULL ? loop->timers.entries[0].key : UINT64_MAX;
+}
+
+static uint64_t timer_repeat_ns(const gyre_timer *timer)
+{
+    return (timer->handle.flags & TIMER_TUNED) != 0 ? timer->repeat_ns : 0;
+}
+
+static uint64_t timer_slack_ns(const gyre_timer *timer)
+{
+    return (timer->handle.flags & TIMER_TUNED) != 0 ? timer->slack_ns : 0;
 }
 
 static void timer_close(gyre_loop *loop, gyre_handle *handle)
@@ -109,7 +185,7 @@ static const gyrei_handle_class timer_class = {
 static void start_next_period(gyre_loop *loop, gyre_timer *timer)
 {
     const uint64_t due = timer->node.deadline_ns;
-    const uint64_t skipped = (loop->now_ns - due) / timer->repeat_ns;
+    const uint64_t skipped = (gyrei_loop_now_ns(loop) - due) / timer->repeat_ns;
     const uint64_t ahead = gyrei_time_add(skipped * timer->repeat_ns, timer->repeat_ns);
 
     timer->missed += skipped;
@@ -154,16 +230,17 @@ void gyre_timer_start_at(gyre_timer *timer, uint64_t deadline_ns, uint64_t repea
     GYRE_ASSERT(!gyrei_handle_is_closing(&timer->handle));
     gyrei_loop_check(timer->handle.loop);
     timer->cb = cb;
-    timer->repeat_ns = repeat_ns;
-    gyrei_timer_node_start(timer->handle.loop, &timer->node, deadline_ns, timer->slack_ns);
+    if (repeat_ns != timer_repeat_ns(timer))
+        gyre_timer_set_repeat(timer, repeat_ns);
+    gyrei_timer_node_start(timer->handle.loop, &timer->node, deadline_ns, timer_slack_ns(timer));
     gyrei_handle_set_active(&timer->handle, true);
 }
 
 void gyre_timer_start(gyre_timer *timer, uint64_t timeout_ns, uint64_t repeat_ns, gyre_timer_cb cb)
 {
-    const gyre_loop *loop = timer->handle.loop;
+    gyre_loop *loop = timer->handle.loop;
     /* The loop's time may be a long callback old: counted from there the timer would be early. */
-    const uint64_t from = timeout_ns > 0 ? loop->env->now_ns(loop->env) : loop->now_ns;
+    const uint64_t from = timeout_ns > 0 ? loop->env->now_ns(loop->env) : gyrei_loop_now_ns(loop);
 
     gyre_timer_start_at(timer, gyrei_time_add(from, timeout_ns), repeat_ns, cb);
 }
@@ -189,12 +266,14 @@ void gyre_timer_set_slack(gyre_timer *timer, uint64_t slack_ns)
 {
     gyrei_loop_check(timer->handle.loop);
     timer->slack_ns = slack_ns;
+    timer->handle.flags |= TIMER_TUNED;
 }
 
 void gyre_timer_set_repeat(gyre_timer *timer, uint64_t repeat_ns)
 {
     gyrei_loop_check(timer->handle.loop);
     timer->repeat_ns = repeat_ns;
+    timer->handle.flags |= TIMER_TUNED;
 }
 
 uint64_t gyre_timer_repeat_ns(const gyre_timer *timer)
@@ -204,9 +283,9 @@ uint64_t gyre_timer_repeat_ns(const gyre_timer *timer)
 
 uint64_t gyre_timer_due_in_ns(const gyre_timer *timer)
 {
-    const uint64_t now_ns = timer->handle.loop->now_ns;
+    const uint64_t now_ns = gyrei_loop_now_ns(timer->handle.loop);
 
-    if (timer->node.state != NODE_WAITING || timer->node.deadline_ns <= now_ns)
+    if (timer->node.state < NODE_LATER || timer->node.deadline_ns <= now_ns)
         return 0;
     return timer->node.deadline_ns - now_ns;
 }

@@ -30,7 +30,7 @@ bool gyrei_timer_node_started(const gyre_timer_node *node);
 void gyrei_timers_collect(gyre_loop *loop);
 bool gyrei_timers_run_next(gyre_loop *loop);
 /* The moment at which the loop must wake for a timer; UINT64_MAX for none. */
-uint64_t gyrei_timers_next_ns(const gyre_loop *loop);
+uint64_t gyrei_timers_next_ns(gyre_loop *loop);
 
 /* `a` + `b`, or UINT64_MAX where that does not fit: a moment that never comes. */
 static inline uint64_t gyrei_time_add(uint64_t a, uint64_t b)

@@ -34,6 +34,23 @@ static gyre_timer *start_now(const char *name, gyre_timer_cb cb)
     return timer;
 }
 
+enum { PUT_OFF = 300 }; /* more than the loop moves in one go */
+
+static uint64_t not_before;
+static gyre_timer *put_off[PUT_OFF];
+static int put_off_left;
+
+static void check_moment(gyre_timer *timer)
+{
+    assert_true(gyre_loop_now_ns(loop) >= not_before);
+    journal_timer(timer);
+}
+
+static void check_order(gyre_timer *timer)
+{
+    assert_ptr_equal(timer, put_off[--put_off_left]);
+}
+
 /* ---- order ---- */
 
 static void due_timers_run_in_order_of_deadline(void **state)
@@ -73,6 +90,78 @@ static void a_timer_started_anew_goes_behind_its_equals(void **state)
     gyre_timer_start_at(first, now, 0, journal_timer);
     assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
     assert_journal("b a");
+}
+
+/* ---- put off and stopped ---- */
+
+static void a_timer_put_off_runs_once_and_not_before(void **state)
+{
+    gyre_timer *timer = timer_new("late");
+    uint64_t at = gyre_loop_now_ns(loop);
+
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        gyre_timer_start_at(timer, at += GYRE_MILLISECOND, 0, check_moment);
+    not_before = at;
+    start_at("early", at - 2 * GYRE_MILLISECOND, journal_timer);
+    assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
+    assert_journal("early late");
+}
+
+/* Each is put off to before the one that was before it. */
+static void timers_put_off_run_in_their_new_order(void **state)
+{
+    const uint64_t now = gyre_loop_now_ns(loop);
+
+    (void)state;
+    for (uint64_t i = 0; i < PUT_OFF; i++) {
+        put_off[i] = start_at("t", now - 2 * PUT_OFF + i, never);
+        gyre_timer_start_at(put_off[i], now - i, 0, check_order);
+    }
+    put_off_left = PUT_OFF;
+    assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
+    assert_int_equal(put_off_left, 0);
+}
+
+static void a_timer_put_off_to_an_equal_goes_behind_it(void **state)
+{
+    const uint64_t now = gyre_loop_now_ns(loop);
+    gyre_timer *first = start_at("a", now - 2, journal_timer);
+
+    (void)state;
+    start_at("b", now, journal_timer);
+    gyre_timer_start_at(first, now, 0, journal_timer);
+    start_at("c", now, journal_timer);
+    assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
+    assert_journal("b a c");
+}
+
+static void a_stopped_timer_may_be_started_for_sooner_or_later(void **state)
+{
+    const uint64_t now = gyre_loop_now_ns(loop);
+    gyre_timer *sooner = start_at("a", now + GYRE_SECOND, never);
+    gyre_timer *later = start_at("c", now - 2, never);
+
+    (void)state;
+    gyre_timer_stop(sooner);
+    gyre_timer_stop(later);
+    start_at("b", now - 1, journal_timer);
+    gyre_timer_start_at(sooner, now - 3, 0, journal_timer);
+    gyre_timer_start_at(later, now, 0, journal_timer);
+    assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
+    assert_journal("a b c");
+}
+
+static void a_stopped_timer_wakes_nobody(void **state)
+{
+    gyre_timer *stopped = start_at("stopped", gyre_loop_now_ns(loop) + GYRE_SECOND, never);
+    gyre_timer *far = timer_new("far");
+
+    (void)state;
+    gyre_timer_start(far, 3600 * GYRE_SECOND, 0, never);
+    gyre_timer_stop(stopped);
+    assert_true(gyre_loop_timeout_ns(loop) > 3000 * GYRE_SECOND);
+    gyre_timer_stop(far);
 }
 
 /* ---- what a callback may do ---- */
@@ -648,6 +737,11 @@ int main(void)
         LOOP_TEST(due_timers_run_in_order_of_deadline),
         LOOP_TEST(equal_deadlines_run_in_order_of_start),
         LOOP_TEST(a_timer_started_anew_goes_behind_its_equals),
+        LOOP_TEST(a_timer_put_off_runs_once_and_not_before),
+        LOOP_TEST(timers_put_off_run_in_their_new_order),
+        LOOP_TEST(a_timer_put_off_to_an_equal_goes_behind_it),
+        LOOP_TEST(a_stopped_timer_may_be_started_for_sooner_or_later),
+        LOOP_TEST(a_stopped_timer_wakes_nobody),
         LOOP_TEST(a_timer_started_by_a_timer_waits_for_the_next_turn),
         LOOP_TEST(one_started_in_the_past_waits_for_the_next_turn_too),
         LOOP_TEST(a_timer_that_starts_itself_runs_once_a_turn),
