@@ -239,8 +239,8 @@ GYRE_EXPORT uint64_t gyre_loop_handle_count(const gyre_loop *loop);
 GYRE_EXPORT void gyre_loop_walk(gyre_loop *loop, gyre_walk_cb cb, void *ctx);
 
 /*
- * The loop's time: the monotonic clock in nanoseconds, read once when a turn's poll returns and
- * before timers are looked at.
+ * The loop's time: the monotonic clock in nanoseconds. Read once a turn, by the first who asks
+ * after the turn's poll, and again before timers are looked at.
  *
  * Params: loop: open.
  * Owns:   nothing.

@@ -115,7 +115,7 @@ static int epoll_poll(gyrei_ready *ready, uint64_t timeout_ns)
         ready->env->sys->epoll_wait(ready->env, poller->epoll, poller->events, BATCH, timeout_ns);
 
     if (count < 0)
-        return count;
+        return count == GYRE_EINTR ? 0 : count;
     for (int i = 0; i < count; i++) {
         const struct epoll_event *event = &poller->events[i];
 

@@ -183,7 +183,7 @@ static int poll_wait(gyrei_ready *ready, uint64_t timeout_ns)
     int left = ready->env->sys->poll(ready->env, poller->fds, poller->count, timeout_ns);
 
     if (left < 0)
-        return left;
+        return left == GYRE_EINTR ? 0 : left;
     if (poller->fds[0].revents != 0) {
         (void)ready->env->sys->event_read(ready->env, ready->wake_fd);
         left--;

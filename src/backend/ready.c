@@ -318,8 +318,7 @@ int gyrei_ready_wait(gyrei_ready *ready, uint64_t timeout_ns)
     /* Interest that the kernel refused has made its ops runnable. */
     if (gyrei_op_any_runnable(ready->loop))
         timeout_ns = 0;
-    error = ready->ops->wait(ready, timeout_ns);
-    return error == GYRE_EINTR ? 0 : error;
+    return ready->ops->wait(ready, timeout_ns);
 }
 
 /* ---- the system calls, at dispatch ---- */

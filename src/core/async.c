@@ -16,22 +16,6 @@
 
 #include "core/loop.h"
 
-struct gyre_remote {
-    uint32_t references;
-    uint32_t sleeping;
-    gyre_post_node *head; /* newest first; SHUT once the loop is closed */
-    int wake_fd;          /* -1 in a waker's remote */
-    uint32_t pending;     /* waker: sent and not yet begun to run */
-    gyre_remote *parent;  /* waker: the loop's remote, counted */
-    gyre_loop *loop;      /* touched on the loop's thread only */
-    gyrei_waker_run run;  /* NULL once the waker is closed; loop's thread only */
-    void *context;
-    uint32_t closed; /* waker: gyrei_waker_close was called */
-    gyre_post_node node;
-    const gyrei_env *env;
-    gyre_allocator allocator;
-};
-
 static gyre_post_node shut_mark;
 #define SHUT (&shut_mark)
 
@@ -99,11 +83,22 @@ static void waker_deliver(gyre_post_node *node, int status)
     gyre_remote_unref(waker);
 }
 
+/*
+ * In another thread the look at `pending` has to be an exchange: a plain load could be done before
+ * the stores that the send announces are seen, and the callback miss them.
+ */
+static bool sent_by_the_loop(const gyre_remote *waker)
+{
+    return __atomic_load_n(&waker->parent->owner, __ATOMIC_RELAXED) == gyrei_thread_self();
+}
+
 int gyre_async_send(gyre_remote *remote)
 {
     GYRE_ASSERT(remote->parent != NULL);
     if (__atomic_load_n(&remote->closed, __ATOMIC_RELAXED) != 0)
         return GYRE_EGONE;
+    if (sent_by_the_loop(remote) && __atomic_load_n(&remote->pending, __ATOMIC_RELAXED) != 0)
+        return 0;
     if (__atomic_exchange_n(&remote->pending, 1, __ATOMIC_ACQ_REL) != 0)
         return 0;
     gyre_remote_ref(remote);
@@ -157,19 +152,9 @@ int gyrei_remote_wake_fd(const gyre_remote *remote)
     return remote->wake_fd;
 }
 
-void gyrei_remote_set_sleeping(gyre_remote *remote, bool sleeping)
-{
-    __atomic_store_n(&remote->sleeping, sleeping, __ATOMIC_SEQ_CST);
-}
-
 void gyrei_remote_wake(const gyre_remote *remote)
 {
     remote->env->sys->event_write(remote->env, remote->wake_fd);
-}
-
-bool gyrei_remote_has_posts(const gyre_remote *remote)
-{
-    return __atomic_load_n(&remote->head, __ATOMIC_SEQ_CST) != NULL;
 }
 
 /* Appends a stack of nodes, newest first, to loop->posted, oldest first. */

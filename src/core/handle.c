@@ -30,7 +30,7 @@ static void poison(gyre_handle *handle, uint32_t bytes)
 static void trace_handle(gyre_loop *loop, const gyre_handle *handle, gyre_trace_type type)
 {
     gyre_trace_event event = {
-        .now_ns = loop->now_ns,
+        .now_ns = gyrei_loop_now_ns(loop),
         .type = type,
         .phase = loop->phase,
         .kind = (gyre_handle_kind)handle->kind,

@@ -9,6 +9,11 @@
 /* The slow half of the function below: there is a next one, but it may be too young. */
 bool gyrei_hook_run_next(gyre_loop *loop, gyre_hook_phase phase);
 
+static inline bool gyrei_hooks_due(const gyre_loop *loop, gyre_hook_phase phase)
+{
+    return !gyrei_list_empty(&loop->hooks[phase]);
+}
+
 /* Begins a phase of hooks: the ones started before now will run. */
 static inline void gyrei_hooks_begin(gyre_loop *loop, gyre_hook_phase phase)
 {

@@ -334,7 +334,7 @@ _Thread_local char gyrei_thread_mark;
 void gyrei_trace_callback(gyre_loop *loop, gyre_trace_type type, const gyrei_frame *frame)
 {
     gyre_trace_event event = {
-        .now_ns = loop->now_ns,
+        .now_ns = gyrei_loop_now_ns(loop),
         .type = type,
         .phase = loop->phase,
         .kind = (gyre_handle_kind)frame->kind,
@@ -347,7 +347,8 @@ void gyrei_trace_callback(gyre_loop *loop, gyre_trace_type type, const gyrei_fra
 
 void gyrei_trace_phase(gyre_loop *loop, gyre_trace_type type)
 {
-    gyre_trace_event event = {.now_ns = loop->now_ns, .type = type, .phase = loop->phase};
+    gyre_trace_event event = {
+        .now_ns = gyrei_loop_now_ns(loop), .type = type, .phase = loop->phase};
 
     loop->trace(loop->trace_ctx, &event);
 }

@@ -16,8 +16,16 @@
 #include "core/hook.h"
 #include "core/timer.h"
 
+/*
+ * The path from the turn to a system call is one function. A processor that comes back from the
+ * kernel does not remember the calls that led there, so that each function through which a recv, a
+ * send or a wait returns costs some 8 ns: bench/README.md.
+ */
+#define FLAT __attribute__((always_inline)) static inline
+
 typedef struct phase_spec {
     gyre_phase phase;
+    bool (*is_due)(const gyre_loop *loop); /* there is something to begin */
     void (*begin)(gyre_loop *loop);
     bool (*run_next)(gyre_loop *loop);
 } phase_spec;
@@ -44,6 +52,33 @@ static void drain_begin(gyre_loop *loop)
     loop->posts_left = loop->run_max;
 }
 
+/* One result of one operation. */
+FLAT bool run_op(gyre_loop *loop)
+{
+    gyre_link *link = gyrei_list_pop(&loop->runnable);
+    gyrei_result result;
+    gyre_op *op;
+
+    if (link == NULL)
+        return false;
+    op = GYRE_CONTAINER_OF(link, gyre_op, link);
+    loop->runnable_count--;
+    op->flags &= (uint16_t)~GYREI_OP_IN_RUN_QUEUE;
+    if ((op->flags & GYREI_OP_PERFORM) != 0) {
+        op->flags &= (uint16_t)~GYREI_OP_PERFORM;
+        if (!loop->ops->perform(loop->backend, op, &result))
+            return true;
+        if ((result.flags & GYREI_RESULT_MORE) == 0)
+            gyrei_op_performed(loop, op);
+    } else {
+        gyrei_op_take_result(loop, op, &result);
+    }
+    op->done(loop, op, &result);
+    if ((result.flags & GYREI_RESULT_BUFFER) != 0)
+        loop->ops->buf_release(loop->backend, result.base);
+    return true;
+}
+
 static bool run_task(gyre_loop *loop)
 {
     gyre_link *link = gyrei_list_pop(&loop->tasks);
@@ -57,11 +92,11 @@ static bool run_task(gyre_loop *loop)
     return true;
 }
 
-static bool drain_next(gyre_loop *loop)
+FLAT bool drain_next(gyre_loop *loop)
 {
     if (loop->ops_left > 0) {
         loop->ops_left--;
-        if (gyrei_op_run_next(loop))
+        if (run_op(loop))
             return true;
     }
     if (loop->tasks_left > 0) {
@@ -93,7 +128,7 @@ static void poll_begin(gyre_loop *loop)
 }
 
 /* Drained again, boundedly, so that a ONCE woken by a post also runs what that post caused. */
-static bool poll_next(gyre_loop *loop)
+FLAT bool poll_next(gyre_loop *loop)
 {
     for (;;) {
         if (drain_next(loop))
@@ -107,13 +142,23 @@ static bool poll_next(gyre_loop *loop)
 
 /* ---- the other phases ---- */
 
+static bool timers_due(const gyre_loop *loop)
+{
+    return loop->timers.count > 0 || !gyrei_list_empty(&loop->due);
+}
+
 static void timers_begin(gyre_loop *loop)
 {
     if (loop->timers.count == 0)
         return;
-    if (loop->ran)
+    if (loop->ran || loop->clock_due)
         gyre_loop_update_now(loop);
     gyrei_timers_collect(loop);
+}
+
+static bool idle_due(const gyre_loop *loop)
+{
+    return gyrei_hooks_due(loop, GYRE_HOOK_IDLE);
 }
 
 static void idle_begin(gyre_loop *loop)
@@ -126,6 +171,11 @@ static bool idle_next(gyre_loop *loop)
     return gyrei_hooks_run_next(loop, GYRE_HOOK_IDLE);
 }
 
+static bool prepare_due(const gyre_loop *loop)
+{
+    return gyrei_hooks_due(loop, GYRE_HOOK_PREPARE);
+}
+
 static void prepare_begin(gyre_loop *loop)
 {
     gyrei_hooks_begin(loop, GYRE_HOOK_PREPARE);
@@ -136,6 +186,11 @@ static bool prepare_next(gyre_loop *loop)
     return gyrei_hooks_run_next(loop, GYRE_HOOK_PREPARE);
 }
 
+static bool check_due(const gyre_loop *loop)
+{
+    return gyrei_hooks_due(loop, GYRE_HOOK_CHECK);
+}
+
 static void check_begin(gyre_loop *loop)
 {
     gyrei_hooks_begin(loop, GYRE_HOOK_CHECK);
@@ -144,6 +199,11 @@ static void check_begin(gyre_loop *loop)
 static bool check_next(gyre_loop *loop)
 {
     return gyrei_hooks_run_next(loop, GYRE_HOOK_CHECK);
+}
+
+static bool close_due(const gyre_loop *loop)
+{
+    return loop->closing_count > 0;
 }
 
 /*
@@ -163,21 +223,29 @@ static bool close_next(gyre_loop *loop)
     return gyrei_closing_run_next(loop);
 }
 
-static const phase_spec phase_timers = {GYRE_PHASE_TIMERS, timers_begin, gyrei_timers_run_next};
-static const phase_spec phase_pending = {GYRE_PHASE_PENDING, pending_begin, drain_next};
-static const phase_spec phase_idle = {GYRE_PHASE_IDLE, idle_begin, idle_next};
-static const phase_spec phase_prepare = {GYRE_PHASE_PREPARE, prepare_begin, prepare_next};
-static const phase_spec phase_poll = {GYRE_PHASE_POLL, poll_begin, poll_next};
-static const phase_spec phase_check = {GYRE_PHASE_CHECK, check_begin, check_next};
-static const phase_spec phase_close = {GYRE_PHASE_CLOSE, close_begin, close_next};
+static const phase_spec phase_timers = {GYRE_PHASE_TIMERS, timers_due, timers_begin,
+                                        gyrei_timers_run_next};
+static const phase_spec phase_pending = {GYRE_PHASE_PENDING, has_pending, pending_begin,
+                                         drain_next};
+static const phase_spec phase_idle = {GYRE_PHASE_IDLE, idle_due, idle_begin, idle_next};
+static const phase_spec phase_prepare = {GYRE_PHASE_PREPARE, prepare_due, prepare_begin,
+                                         prepare_next};
+static const phase_spec phase_poll = {GYRE_PHASE_POLL, has_pending, poll_begin, poll_next};
+static const phase_spec phase_check = {GYRE_PHASE_CHECK, check_due, check_begin, check_next};
+static const phase_spec phase_close = {GYRE_PHASE_CLOSE, close_due, close_begin, close_next};
 
 /* ---- waiting ---- */
 
-/* Writes made outside callbacks go out, and receives that were stopped are taken back. */
-static void flush_streams(gyre_loop *loop)
+/* Writes go out, and receives that were stopped are taken back. */
+FLAT void flush_writes(gyre_loop *loop)
 {
-    if (loop->flush_first != NULL)
+    while (loop->flush_first != NULL)
         loop->flush(loop);
+}
+
+static void flush(gyre_loop *loop)
+{
+    flush_writes(loop);
     if (loop->services_dirty)
         gyrei_services_flush(loop);
     if (!gyrei_list_empty(&loop->queued))
@@ -201,7 +269,7 @@ static uint64_t sleep_ns(gyre_loop *loop)
     next_ns = gyrei_timers_next_ns(loop);
     if (next_ns == UINT64_MAX)
         return GYREI_WAIT_FOREVER;
-    if (loop->ran)
+    if (loop->ran || loop->clock_due)
         gyre_loop_update_now(loop);
     return next_ns > loop->now_ns ? next_ns - loop->now_ns : 0;
 }
@@ -210,22 +278,22 @@ static uint64_t sleep_ns(gyre_loop *loop)
  * Lets the kernel say what is ready. Sleeps again when it woke for nothing (a signal, a wake-up
  * that was served already), so that a ONCE does not end before what it waits for.
  */
-static int wait_for_events(gyre_loop *loop, bool may_sleep)
+FLAT int wait_for_events(gyre_loop *loop, bool may_sleep)
 {
     uint64_t timeout_ns;
     int error;
 
     do {
-        flush_streams(loop);
+        flush(loop);
         timeout_ns = may_sleep && loop->alive > 0 ? sleep_ns(loop) : 0;
         if (timeout_ns > 0) {
-            gyrei_remote_set_sleeping(loop->remote, true);
+            gyrei_remote_sleep(loop->remote);
             if (gyrei_remote_has_posts(loop->remote))
                 timeout_ns = 0;
         }
         error = loop->ops->wait(loop->backend, timeout_ns);
-        gyrei_remote_set_sleeping(loop->remote, false);
-        gyre_loop_update_now(loop);
+        gyrei_remote_awake(loop->remote);
+        loop->clock_due = true;
     } while (error == 0 && timeout_ns > 0 && sleep_ns(loop) > 0);
     return error;
 }
@@ -246,10 +314,26 @@ static void phase_enter(gyre_loop *loop, const phase_spec *spec)
     spec->begin(loop);
 }
 
-static void run_phase(gyre_loop *loop, const phase_spec *spec)
+/* Runs the next callback and sends what it has written. */
+FLAT bool dispatch_next(gyre_loop *loop, const phase_spec *spec)
 {
+    if (!spec->run_next(loop))
+        return false;
+    flush_writes(loop);
+    return true;
+}
+
+/*
+ * Who traces the loop sees each phase; else one with nothing to do costs a look.
+ */
+FLAT void run_phase(gyre_loop *loop, const phase_spec *spec)
+{
+    if (__builtin_expect(!spec->is_due(loop), 1) && loop->trace == NULL) {
+        set_phase(loop, spec->phase);
+        return;
+    }
     phase_enter(loop, spec);
-    while (spec->run_next(loop))
+    while (dispatch_next(loop, spec))
         ;
 }
 
@@ -292,6 +376,7 @@ static int claim(gyre_loop *loop)
         return 0;
     }
     loop->owner = gyrei_thread_self();
+    __atomic_store_n(&loop->remote->owner, loop->owner, __ATOMIC_RELAXED);
     gyrei_loop_check(loop);
     error = loop->ops->enable(loop->backend);
     if (error != 0) {
@@ -442,7 +527,7 @@ static int step_to_callback(gyre_loop *loop)
             error = step_enter(loop, spec);
             if (error != 0)
                 return error;
-        } else if (!spec->run_next(loop)) {
+        } else if (!dispatch_next(loop, spec)) {
             step_leave(loop);
         } else if (loop->callbacks != before) {
             return 1;
@@ -493,12 +578,12 @@ int gyre_loop_embed_prepare(gyre_loop *loop)
 
     if (error != 0)
         return error;
-    flush_streams(loop);
+    flush(loop);
     /*
      * The host sleeps in our place: posts must write to the eventfd until the next turn. One that
      * is there already stands in the way of that write, which only the first of a burst makes.
      */
-    gyrei_remote_set_sleeping(loop->remote, true);
+    gyrei_remote_sleep(loop->remote);
     if (gyrei_remote_has_posts(loop->remote))
         gyrei_remote_wake(loop->remote);
     return loop->ops->flush(loop->backend);

@@ -53,8 +53,8 @@ struct gyre_loop {
     const gyrei_backend_ops *ops;
     gyrei_backend *backend;
     const gyrei_env *env;
-    uint64_t now_ns;
-    uint64_t alive; /* active ref'd handles, requests, closing handles, deferred work, holds */
+    uint64_t now_ns; /* by gyrei_loop_now_ns */
+    uint64_t alive;  /* active ref'd handles, requests, closing handles, deferred work, holds */
 
     gyre_link runnable; /* ops, through gyre_op.link */
     gyre_link queued;   /* ops that the backend could not take */
@@ -63,7 +63,7 @@ struct gyre_loop {
     uint32_t task_count;
     /* streams with writes to send or receives to cancel when the callback returns */
     gyre_stream *flush_first;
-    void (*flush)(gyre_loop *loop);
+    void (*flush)(gyre_loop *loop); /* the first one */
 
     gyrei_heap timers;
     gyre_link due; /* timer nodes collected in this timers phase */
@@ -101,6 +101,7 @@ struct gyre_loop {
     bool enabled;   /* backend->enable was called */
     bool stop;
     bool ran;            /* a callback ran since the clock was read */
+    bool clock_due;      /* the kernel was asked since then: now_ns is of an earlier turn */
     uintptr_t owner;     /* thread of the first turn; 0 before */
     uint32_t *fork_word; /* a page that the kernel wipes in a child: 1 here, 0 there */
     uint64_t holds;
@@ -168,11 +169,9 @@ static inline void gyrei_callback_enter(gyre_loop *loop, gyrei_frame *frame, uin
         gyrei_trace_callback(loop, GYRE_TRACE_CALLBACK_ENTER, frame);
 }
 
-/* Also sends the writes that the callback made. The object may be gone. */
+/* The object may be gone. The writes that the callback made are sent by loop.c. */
 static inline void gyrei_callback_leave(gyre_loop *loop, const gyrei_frame *frame)
 {
-    if (loop->flush_first != NULL)
-        loop->flush(loop);
     if (__builtin_expect(loop->trace != NULL, 0))
         gyrei_trace_callback(loop, GYRE_TRACE_CALLBACK_LEAVE, frame);
     __atomic_store_n(&loop->current_kind, frame->outer_kind, __ATOMIC_RELAXED);
@@ -186,6 +185,17 @@ static inline void gyrei_callback_leave(gyre_loop *loop, const gyrei_frame *fram
 void gyrei_task_submit(gyre_loop *loop, gyre_task *task);
 /* Takes a queued task back. */
 void gyrei_task_cancel(gyre_loop *loop, gyre_task *task);
+
+/*
+ * The time of the turn: the clock is read by the first who asks after the poll, since most turns
+ * of a server ask for no time.
+ */
+static inline uint64_t gyrei_loop_now_ns(gyre_loop *loop)
+{
+    if (loop->clock_due)
+        gyre_loop_update_now(loop);
+    return loop->now_ns;
+}
 
 /* Its address is another one in each thread, and so names the thread. */
 extern _Thread_local char gyrei_thread_mark __attribute__((tls_model("initial-exec")));

@@ -14,7 +14,7 @@ __attribute__((cold, noinline)) static void trace_state(gyre_loop *loop, const g
                                                         uint32_t from)
 {
     gyre_trace_event event = {
-        .now_ns = loop->now_ns,
+        .now_ns = gyrei_loop_now_ns(loop),
         .type = GYRE_TRACE_OP_STATE,
         .phase = loop->phase,
         .object = op,
@@ -247,23 +247,21 @@ gyre_op *gyrei_op_next(const gyre_loop *loop, uint32_t *position)
     return NULL;
 }
 
-/*
- * Takes the oldest waiting result out of `op`; what waits behind it moves up, and the op back into
- * the run queue.
- */
-static void take_result(gyre_loop *loop, gyre_op *op, gyrei_result *result)
+void gyrei_op_take_result(gyre_loop *loop, gyre_op *op, gyrei_result *result)
 {
     gyrei_record *last = op->records;
 
     result->value = op->result;
     result->flags = 0;
     result->base = NULL;
-    if ((op->flags & GYREI_OP_RESULT_MORE) != 0)
-        result->flags |= GYREI_RESULT_MORE;
     if ((op->flags & GYREI_OP_RESULT_BUFFER) != 0) {
         result->flags |= GYREI_RESULT_BUFFER;
         result->base = loop->ops->buf_base(loop->backend, op->result_offset);
     }
+    if ((op->flags & GYREI_OP_RESULT_MORE) != 0)
+        result->flags |= GYREI_RESULT_MORE;
+    else
+        set_state(loop, op, GYREI_OP_IDLE);
     if (last == NULL) {
         op->flags &=
             (uint16_t) ~(GYREI_OP_HAS_RESULT | GYREI_OP_RESULT_MORE | GYREI_OP_RESULT_BUFFER);
@@ -281,32 +279,10 @@ static void take_result(gyre_loop *loop, gyre_op *op, gyrei_result *result)
     run_queue_append(loop, op);
 }
 
-bool gyrei_op_run_next(gyre_loop *loop)
+void gyrei_op_performed(gyre_loop *loop, gyre_op *op)
 {
-    gyre_link *link = gyrei_list_pop(&loop->runnable);
-    gyrei_result result;
-    gyre_op *op;
-
-    if (link == NULL)
-        return false;
-    op = GYRE_CONTAINER_OF(link, gyre_op, link);
-    loop->runnable_count--;
-    op->flags &= (uint16_t)~GYREI_OP_IN_RUN_QUEUE;
-    if ((op->flags & GYREI_OP_PERFORM) != 0) {
-        op->flags &= (uint16_t)~GYREI_OP_PERFORM;
-        if (!loop->ops->perform(loop->backend, op, &result))
-            return true;
-        if ((result.flags & GYREI_RESULT_MORE) == 0)
-            gyrei_slots_renew(&loop->slots, op->slot);
-    } else {
-        take_result(loop, op, &result);
-    }
-    if ((result.flags & GYREI_RESULT_MORE) == 0)
-        set_state(loop, op, GYREI_OP_IDLE);
-    op->done(loop, op, &result);
-    if ((result.flags & GYREI_RESULT_BUFFER) != 0)
-        loop->ops->buf_release(loop->backend, result.base);
-    return true;
+    gyrei_slots_renew(&loop->slots, op->slot);
+    set_state(loop, op, GYREI_OP_IDLE);
 }
 
 const char *gyrei_op_kind_name(uint32_t kind)

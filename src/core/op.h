@@ -182,8 +182,14 @@ gyre_op *gyrei_op_next(const gyre_loop *loop, uint32_t *position);
  */
 void gyrei_op_lose(gyre_loop *loop, gyre_op *op);
 
-/* Runs the first of the run queue: one result, one done(). False if there was none. */
-bool gyrei_op_run_next(gyre_loop *loop);
+/*
+ * Takes the oldest result out of `op`, and with the last one its op is IDLE. What waits behind it
+ * moves up, and the op back into the run queue.
+ */
+void gyrei_op_take_result(gyre_loop *loop, gyre_op *op, gyrei_result *result);
+
+/* The op was performed at dispatch, and this was its last result. */
+void gyrei_op_performed(gyre_loop *loop, gyre_op *op);
 
 /* Hands ops that waited in core to the backend. */
 void gyrei_op_flush_queued(gyre_loop *loop);

@@ -77,13 +77,15 @@ uint64_t gyre_loop_handle_count(const gyre_loop *loop)
 
 uint64_t gyre_loop_now_ns(const gyre_loop *loop)
 {
-    return loop->now_ns;
+    /* The caller sees a value, and the same until the next poll: to him nothing changes. */
+    return gyrei_loop_now_ns((gyre_loop *)(uintptr_t)loop); /* NOLINT(*-int-to-ptr) */
 }
 
 void gyre_loop_update_now(gyre_loop *loop)
 {
     loop->now_ns = loop->env->now_ns(loop->env);
     loop->ran = false;
+    loop->clock_due = false;
 }
 
 int64_t gyre_loop_wall_ns(const gyre_loop *loop)

@@ -84,9 +84,9 @@ void gyrei_limits_fire(gyre_loop *loop, gyre_timer_node *node)
     }
     /* Held: the read callback may close the stream. */
     gyrei_handle_hold(&stream->handle);
-    if (write_deadline(stream) <= loop->now_ns)
+    if (write_deadline(stream) <= gyrei_loop_now_ns(loop))
         gyrei_write_fail(stream, GYRE_ETIMEDOUT);
-    if (idle_deadline(stream) <= loop->now_ns)
+    if (idle_deadline(stream) <= gyrei_loop_now_ns(loop))
         gyrei_read_fail(stream, GYRE_ETIMEDOUT);
     if (!gyrei_handle_is_closing(&stream->handle))
         start_timer(stream);

@@ -37,21 +37,19 @@ static bool is_receiving(const gyre_stream *stream)
            stream->extra == NULL;
 }
 
-static void flush_streams(gyre_loop *loop)
+static void flush_first(gyre_loop *loop)
 {
-    gyre_stream *stream;
+    gyre_stream *stream = loop->flush_first;
 
-    while ((stream = loop->flush_first) != NULL) {
-        loop->flush_first = stream->flush_next;
-        stream->flags &= ~(uint32_t)GYREI_STREAM_FLUSH;
-        if (gyrei_handle_is_closing(&stream->handle))
-            continue;
-        if ((stream->flags & GYREI_STREAM_LISTENING) != 0)
-            gyrei_listen_settle(stream);
-        else if ((stream->flags & GYREI_STREAM_CONNECTED) != 0 && !is_receiving(stream))
-            gyrei_read_settle(stream);
-        gyrei_write_flush(stream);
-    }
+    loop->flush_first = stream->flush_next;
+    stream->flags &= ~(uint32_t)GYREI_STREAM_FLUSH;
+    if (gyrei_handle_is_closing(&stream->handle))
+        return;
+    if ((stream->flags & GYREI_STREAM_LISTENING) != 0)
+        gyrei_listen_settle(stream);
+    else if ((stream->flags & GYREI_STREAM_CONNECTED) != 0 && !is_receiving(stream))
+        gyrei_read_settle(stream);
+    gyrei_write_flush(stream);
 }
 
 /* A stream whose memory goes before the next flush: made so outside of callbacks and of waits. */
@@ -86,7 +84,7 @@ static int need_streams(gyre_loop *loop)
     gyrei_list_init(&streams->paused);
     loop->streams = streams;
     loop->streams_close = streams_close;
-    loop->flush = flush_streams;
+    loop->flush = flush_first;
     return 0;
 }
 

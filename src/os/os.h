@@ -26,9 +26,6 @@ static inline int64_t gyrei_os_result(int64_t result)
 int gyrei_os_bind(const gyrei_env *env, int fd, const gyre_address *address);
 int gyrei_os_listen(const gyrei_env *env, int fd, int backlog);
 int gyrei_os_connect(const gyrei_env *env, int fd, const struct sockaddr *address, uint32_t len);
-int64_t gyrei_os_recv(const gyrei_env *env, int fd, void *base, size_t len);
-int64_t gyrei_os_send(const gyrei_env *env, int fd, const void *base, size_t len);
-int64_t gyrei_os_sendv(const gyrei_env *env, int fd, const gyre_buf *bufs, uint32_t count);
 int gyrei_os_shutdown(const gyrei_env *env, int fd, int how);
 int gyrei_os_local_address(const gyrei_env *env, int fd, gyre_address *address);
 int gyrei_os_peer_address(const gyrei_env *env, int fd, gyre_address *address);

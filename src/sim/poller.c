@@ -259,7 +259,7 @@ static int wait_poller(gyrei_ready *ready, uint64_t timeout_ns)
         const int error = gyrei_sim_sleep(&poller->base, timeout_ns);
 
         if (error != 0)
-            return error;
+            return error == GYRE_EINTR ? 0 : error;
         poller->base.woken = false;
     }
     report_spurious(ready);

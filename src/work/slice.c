@@ -92,13 +92,13 @@ static void run_turn(gyre_loop *loop, gyre_timer_node *node)
     uint64_t now_ns = begun_ns;
 
     /* Started first, so that a turn that a step runs goes on with the others. */
-    gyrei_timer_node_start(loop, node, loop->now_ns, 0);
+    gyrei_timer_node_start(loop, node, gyrei_loop_now_ns(loop), 0);
     while (!gyrei_list_empty(&self->ring) && now_ns - begun_ns < budget_ns)
         now_ns = run_step(loop, self, now_ns);
     if (gyrei_list_empty(&self->ring))
         gyrei_timer_node_stop(loop, node);
     else if (!gyrei_timer_node_started(node))
-        gyrei_timer_node_start(loop, node, loop->now_ns, 0);
+        gyrei_timer_node_start(loop, node, gyrei_loop_now_ns(loop), 0);
 }
 
 static void slices_cancel(gyre_loop *loop, gyrei_service *service)
@@ -165,7 +165,7 @@ int gyre_slice_start(gyre_loop *loop, gyre_slice *slice, uint64_t budget_ns,
     gyrei_request_begin(loop);
     gyrei_list_append(&self->ring, &slice->link);
     if (!gyrei_timer_node_started(&self->timer))
-        gyrei_timer_node_start(loop, &self->timer, loop->now_ns, 0);
+        gyrei_timer_node_start(loop, &self->timer, gyrei_loop_now_ns(loop), 0);
     return 0;
 }
 

@@ -393,7 +393,7 @@ int gyre_work_submit(gyre_loop *loop, gyre_work *work, const gyre_work_options *
     work->done = done;
     work->canceled = 0;
     work->priority = (uint8_t)options->priority;
-    work->submitted_ns = loop->now_ns;
+    work->submitted_ns = gyrei_loop_now_ns(loop);
     gyrei_request_begin(loop);
     gyrei_list_append(&self->flight, &work->flight);
     hold_or_give(self, work);

@@ -1,11 +1,14 @@
 /*
  * What only Linux has: descriptors that are made non-blocking in one call, epoll, eventfd, statx,
- * io_uring. And the table of all system calls, gyrei_env_os.
+ * io_uring. And the table of all system calls, gyrei_env_os. SIGPIPE never comes: every send says
+ * MSG_NOSIGNAL.
  */
+#include "os/linux/call.h"
 #include "os/os.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <poll.h>
 #include <signal.h>
@@ -15,8 +18,15 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+
+/* What gyrei_call says, as the table wants it. */
+static inline int64_t answer(long result)
+{
+    return __builtin_expect(result >= 0, 1) ? result : gyrei_os_error((int)-result);
+}
 
 static int os_socket(const gyrei_env *env, int family, int type, int protocol)
 {
@@ -33,6 +43,47 @@ static int os_accept(const gyrei_env *env, int fd)
         result = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     } while (result < 0 && errno == EINTR);
     return (int)gyrei_os_result(result);
+}
+
+static int64_t os_recv(const gyrei_env *env, int fd, void *base, size_t len)
+{
+    long result;
+
+    (void)env;
+    do {
+        result = gyrei_call_recv(fd, base, len);
+    } while (result == -EINTR);
+    return answer(result);
+}
+
+static int64_t os_send(const gyrei_env *env, int fd, const void *base, size_t len)
+{
+    long result;
+
+    (void)env;
+    do {
+        result = gyrei_call_send(fd, base, len);
+    } while (result == -EINTR);
+    return answer(result);
+}
+
+static int64_t os_sendv(const gyrei_env *env, int fd, const gyre_buf *bufs, uint32_t count)
+{
+    union {
+        const gyre_buf *bufs;
+        struct iovec *vectors;
+    } array = {.bufs = bufs};
+    const struct msghdr message = {
+        .msg_iov = array.vectors,
+        .msg_iovlen = count < IOV_MAX ? count : IOV_MAX,
+    };
+    long result;
+
+    (void)env;
+    do {
+        result = gyrei_call_sendmsg(fd, &message);
+    } while (result == -EINTR);
+    return answer(result);
 }
 
 static int os_openat2(const gyrei_env *env, int directory, const char *path,
@@ -84,16 +135,16 @@ static int os_epoll_wait(const gyrei_env *env, int epoll, struct epoll_event *ev
                          uint64_t timeout_ns)
 {
     struct timespec timeout;
-    int result;
+    long result;
 
     (void)env;
     if (timeout_ns == 0 || timeout_ns == UINT64_MAX)
-        return (int)gyrei_os_result(epoll_wait(epoll, events, max, timeout_ns == 0 ? 0 : -1));
+        return (int)answer(gyrei_call_epoll_wait(epoll, events, max, timeout_ns == 0 ? 0 : -1));
     timeout = interval(timeout_ns);
-    result = epoll_pwait2(epoll, events, max, &timeout, NULL);
-    if (result < 0 && (errno == ENOSYS || errno == EPERM))
-        result = epoll_wait(epoll, events, max, milliseconds(timeout_ns));
-    return (int)gyrei_os_result(result);
+    result = gyrei_call_epoll_pwait2(epoll, events, max, &timeout);
+    if (result == -ENOSYS || result == -EPERM)
+        result = gyrei_call_epoll_wait(epoll, events, max, milliseconds(timeout_ns));
+    return (int)answer(result);
 }
 
 static int os_poll(const gyrei_env *env, struct pollfd *fds, uint32_t count, uint64_t timeout_ns)
@@ -174,8 +225,8 @@ static void run_signal_handlers(void)
 static int os_uring_enter(const gyrei_env *env, int ring, uint32_t submit, uint32_t wait,
                           uint32_t flags, const void *arg, size_t arg_size)
 {
-    const int result =
-        (int)gyrei_os_result(syscall(SYS_io_uring_enter, ring, submit, wait, flags, arg, arg_size));
+    const int result = (int)answer(
+        gyrei_call(SYS_io_uring_enter, ring, submit, wait, flags, (long)arg, (long)arg_size));
 
     (void)env;
     if (result == GYRE_EINTR)
@@ -213,9 +264,9 @@ static const gyrei_sys sys = {
     .listen = gyrei_os_listen,
     .accept = os_accept,
     .connect = gyrei_os_connect,
-    .recv = gyrei_os_recv,
-    .send = gyrei_os_send,
-    .sendv = gyrei_os_sendv,
+    .recv = os_recv,
+    .send = os_send,
+    .sendv = os_sendv,
     .shutdown = gyrei_os_shutdown,
     .local_address = gyrei_os_local_address,
     .peer_address = gyrei_os_peer_address,

@@ -1,12 +1,10 @@
 /*
- * Sockets as POSIX has them. SIGPIPE never comes: every send says MSG_NOSIGNAL.
+ * Sockets as POSIX has them, apart from what sends and receives.
  */
 #include "os/os.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 int gyrei_os_bind(const gyrei_env *env, int fd, const gyre_address *address)
@@ -29,47 +27,6 @@ int gyrei_os_connect(const gyrei_env *env, int fd, const struct sockaddr *addres
     (void)env;
     error = (int)gyrei_os_result(connect(fd, address, (socklen_t)len));
     return error == GYRE_EINTR ? GYRE_EINPROGRESS : error;
-}
-
-int64_t gyrei_os_recv(const gyrei_env *env, int fd, void *base, size_t len)
-{
-    ssize_t result;
-
-    (void)env;
-    do {
-        result = recv(fd, base, len, 0);
-    } while (result < 0 && errno == EINTR);
-    return gyrei_os_result(result);
-}
-
-int64_t gyrei_os_send(const gyrei_env *env, int fd, const void *base, size_t len)
-{
-    ssize_t result;
-
-    (void)env;
-    do {
-        result = send(fd, base, len, MSG_NOSIGNAL);
-    } while (result < 0 && errno == EINTR);
-    return gyrei_os_result(result);
-}
-
-int64_t gyrei_os_sendv(const gyrei_env *env, int fd, const gyre_buf *bufs, uint32_t count)
-{
-    union {
-        const gyre_buf *bufs;
-        struct iovec *vectors;
-    } array = {.bufs = bufs};
-    const struct msghdr message = {
-        .msg_iov = array.vectors,
-        .msg_iovlen = count < IOV_MAX ? count : IOV_MAX,
-    };
-    ssize_t result;
-
-    (void)env;
-    do {
-        result = sendmsg(fd, &message, MSG_NOSIGNAL);
-    } while (result < 0 && errno == EINTR);
-    return gyrei_os_result(result);
 }
 
 int gyrei_os_shutdown(const gyrei_env *env, int fd, int how)
