@@ -72,6 +72,14 @@ bool one_in(const program *self, uint64_t chance)
     return draw(self, chance) == 0;
 }
 
+uint64_t swarm_clients(swarm *self, uint64_t most)
+{
+    const uint64_t count = 1 + gyre_sim_random(self->sim) % most;
+    const uint64_t max = self->options->clients_max;
+
+    return max > 0 && max < count ? max : count;
+}
+
 void host_address(const program *self, uint32_t host, uint16_t port, gyre_address *address)
 {
     gyre_sim_host_address(self->swarm->programs[host].host, port, address);
@@ -196,7 +204,8 @@ static void set_faults(swarm *self)
     for (int fault = 0; fault < GYRE_SIM_FAULTS; fault++) {
         const uint64_t number = gyre_sim_random(self->sim);
         const uint32_t shift = (uint32_t)(number >> 8) % 6;
-        const uint32_t rate = (number & 1) != 0 ? rate_max[fault] >> shift : 0;
+        const bool may = (self->options->faults >> fault & 1) != 0;
+        const uint32_t rate = may && (number & 1) != 0 ? rate_max[fault] >> shift : 0;
 
         gyre_sim_set_fault(self->sim, (gyre_sim_fault)fault, rate);
     }
@@ -217,6 +226,9 @@ static bool is_failed(swarm *self)
 {
     if (self->failure[0] == '\0' && gyre_sim_failure(self->sim) != NULL)
         swarm_fail(self, __FILE__, __LINE__, gyre_sim_failure(self->sim));
+    if (self->options->fail_on >= 0 &&
+        gyre_sim_fault_count(self->sim, (gyre_sim_fault)self->options->fail_on) > 0)
+        swarm_fail(self, __FILE__, __LINE__, "the fault of --fail-on has struck");
     return self->failure[0] != '\0';
 }
 
@@ -335,6 +347,7 @@ void swarm_run(uint64_t seed, const swarm_options *options, swarm_result *result
     if (self == NULL || gyre_sim_init(&self->sim, &world) != 0)
         abort();
     self->seed = seed;
+    self->options = options;
     if (options->trace)
         gyre_sim_set_trace(self->sim, print_trace, NULL);
     chosen = choose(self, options);

@@ -12,6 +12,7 @@
 #include "command.h"
 
 typedef struct swarm swarm;
+typedef struct swarm_options swarm_options;
 typedef struct program program;
 typedef struct object object;
 typedef struct tracker tracker;
@@ -61,6 +62,7 @@ struct swarm {
     uint64_t seed;
     program programs[PROGRAMS_MAX];
     uint32_t count;
+    const swarm_options *options;
     bool healed;
     bool calm; /* and whatever was broken before is gone: now nothing may fail */
     char failure[FAILURE_MAX];
@@ -78,12 +80,15 @@ typedef struct swarm_result {
     char failure[FAILURE_MAX];
 } swarm_result;
 
-typedef struct swarm_options {
+struct swarm_options {
     gyre_sim_mode mode;
     const char *scenario; /* NULL: the seed's choice */
     uint64_t virtual_ns;  /* of the phase with faults */
+    uint64_t faults;      /* a bit for each kind that may strike */
+    uint32_t clients_max; /* 0: as many as the seed says */
+    int fail_on;          /* this kind of fault counts as a failure when it strikes; -1: none */
     bool trace;
-} swarm_options;
+};
 
 extern const scenario scenario_echo;
 extern const scenario scenario_request;
@@ -96,6 +101,8 @@ extern const scenario scenario_http; /* only with the HTTP module */
 void swarm_run(uint64_t seed, const swarm_options *options, swarm_result *result);
 bool swarm_knows(const char *scenario_name);
 program *swarm_add(swarm *self, const char *name, const role *plays, uint64_t quota);
+/* How many clients a scenario shall have: 1 to `most`. */
+uint64_t swarm_clients(swarm *self, uint64_t most);
 /* 0 .. limit - 1 */
 uint64_t draw(const program *self, uint64_t limit);
 bool one_in(const program *self, uint64_t chance);

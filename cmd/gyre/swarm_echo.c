@@ -464,7 +464,7 @@ static const role client = {.boot = boot_client, .quit = quit};
 
 static void build(swarm *self)
 {
-    const uint64_t clients = 1 + gyre_sim_random(self->sim) % 3;
+    const uint64_t clients = swarm_clients(self, 3);
 
     swarm_add(self, "server", &server, 5);
     for (uint64_t i = 0; i < clients; i++)

@@ -500,7 +500,7 @@ static const role browser_role = {.boot = boot_browser, .quit = quit_browser};
 
 static void build(swarm *self)
 {
-    const uint64_t clients = 1 + gyre_sim_random(self->sim) % 3;
+    const uint64_t clients = swarm_clients(self, 3);
 
     swarm_add(self, "site", &site_role, 0);
     for (uint64_t i = 0; i < clients; i++)

@@ -296,7 +296,7 @@ static const role client = {.boot = boot_client, .quit = station_quit};
 
 static void build(swarm *self)
 {
-    const uint64_t clients = 1 + gyre_sim_random(self->sim) % 3;
+    const uint64_t clients = swarm_clients(self, 3);
 
     swarm_add(self, "server", &request_server, 0);
     swarm_add(self, "proxy", &request_proxy, 0);

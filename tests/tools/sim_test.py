@@ -24,7 +24,7 @@ class Seeds(unittest.TestCase):
         return result.stdout
 
     def test_every_scenario_passes_in_both_modes(self):
-        for scenario in ("echo", "request", "timers", "storm"):
+        for scenario in ("echo", "request", "timers", "storm", "http"):
             for mode in ("readiness", "completion"):
                 text = self.passes("--seeds", "1..6", "--minutes", "1", "--scenario", scenario, "--mode", mode)
                 self.assertEqual(len(hashes(text)), 6)
@@ -44,9 +44,37 @@ class Seeds(unittest.TestCase):
         for word in ("boot", "connect", "accept", "send", "recv", "close", "heal"):
             self.assertRegex(text, r"(?m)^ *\d+ +\S+ +%s " % word)
 
+    def test_a_failure_says_how_to_run_it_again_and_less_that_fails_too(self):
+        result = sim("--seeds", "1..4", "--minutes", "1", "--fail-on", "reset", "--quiet")
+        self.assertEqual(result.returncode, 1, result.stdout)
+        commands = re.findall(r"(?:replay|shrunk \(\d+ tries\)): gyre sim (.*) --trace$", result.stdout, re.M)
+        self.assertGreaterEqual(len(commands), 2, result.stdout)
+        for command in commands:
+            again = sim(*command.split(), "--trace")
+            self.assertEqual(again.returncode, 1, command)
+            self.assertIn("FAILED", again.stdout)
+        self.assertIn("--faults reset --clients 1", commands[1])
+
+    def test_faults_that_are_left_out_do_not_strike(self):
+        text = self.passes("--seeds", "3", "--seconds", "20", "--faults", "short-read,EMFILE")
+        faults = re.search(r"^faults: (.*)$", text, re.M).group(1).split(", ")
+        struck = {name for name, count in (fault.rsplit(" ", 1) for fault in faults) if count != "0"}
+        self.assertLessEqual(struck, {"short read", "EMFILE"})
+
+    def test_a_terminal_sees_how_far_it_is(self):
+        controller, terminal = os.openpty()
+        done = subprocess.run([PROGRAM, "sim", "--seeds", "3", "--seconds", "5", "--quiet"], check=False,
+                              stdout=subprocess.DEVNULL, stderr=terminal)
+        os.close(terminal)
+        text = os.read(controller, 4096).decode()
+        os.close(controller)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("\r3 of 3 seeds, 0 failed", text)
+
     def test_what_means_nothing_is_refused(self):
         for arguments in (["--seed", "x"], ["--seeds", "9..1"], ["--seeds", "0"], ["--mode", "none"], ["--x"],
-                          ["--scenario", "none"], ["--minutes"], ["--jobs", "0"]):
+                          ["--scenario", "none"], ["--minutes"], ["--jobs", "0"],
+                          ["--faults", "x"], ["--faults", "reset,"], ["--fail-on", "x"], ["--clients", "0"]):
             result = sim(*arguments)
             self.assertEqual(result.returncode, 2, arguments)
             self.assertTrue(result.stderr.startswith("gyre: "), result.stderr)
