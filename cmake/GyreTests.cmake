@@ -3,8 +3,8 @@
 #   tests/api/test_*.c      public headers and tests/support only; once per backend
 #   tests/backend/test_*.c  internal headers; once per backend
 #   tests/sim/test_*.c      public headers and the simulated kernel; once
-#   tests/FOLDER/*          scripts named test_*.{sh,py} or *_test.{sh,py}: tools once, http and cmd
-#                           per backend. Other files there are helpers of the scripts.
+#   tests/FOLDER/*          scripts named test_*.{sh,py} or *_test.{sh,py}: tools and exercises once,
+#                           http and cmd per backend. Other files there are helpers of the scripts.
 # The environment of a test: GYRE_BACKEND and GYRE_BACKEND_STRICT=1 (per backend), GYRE_SOURCE_DIR,
 # GYRE_BUILD_DIR, GYRE_PROGRAM (the program), GYRE_CC, GYRE_SANITIZE, GYRE_SLOW (a factor for time
 # limits: 1, or 4 under a sanitizer).
@@ -127,10 +127,12 @@ function(gyre_script_command script name_var command_var)
   endif()
 endfunction()
 
-gyre_script_tests(tools scripts)
-foreach(script IN LISTS scripts)
-  gyre_script_command(${script} name command)
-  gyre_add_test(tools.${name} tools ${command})
+foreach(folder tools exercises)
+  gyre_script_tests(${folder} scripts)
+  foreach(script IN LISTS scripts)
+    gyre_script_command(${script} name command)
+    gyre_add_test(${folder}.${name} ${folder} ${command})
+  endforeach()
 endforeach()
 set(program_folders cmd)
 if(GYRE_HTTP)
