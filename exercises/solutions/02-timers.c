@@ -114,8 +114,8 @@ static int run_timers(struct loop *loop)
         if (next == NULL || next->due_ms > now_ms)
             return called;
         timer = *next;
-        (void)timer_stop(loop,
-                         timer.id); /* before the call: it runs once, and may start itself anew */
+        /* Before the call: it runs once, and its place is free for one that it starts. */
+        (void)timer_stop(loop, timer.id);
         timer.handler(loop, timer.data);
         called++;
     }
