@@ -1,7 +1,7 @@
 /*
  * The tests of exercise 03. Their parts have a clock that moves only in a sleep, and write down
- * what is called: "pending:a wait(10):x timers:t" is a turn in which handler `a` was pending work, `x`
- * had input, and `t` was a timer.
+ * what is called: "pending:a wait(10):x timers:t" is a turn in which handler `a` was pending work,
+ * `x` had input, and `t` was a timer.
  */
 #include "check.h"
 #include "exercise.h"
