@@ -143,12 +143,27 @@ static void on_ticker(gyre_timer *timer)
         start(any_ticker(of));
 }
 
+/* When nothing is wrong, a timer that waits is not overdue. */
+static void check_forgotten(const clockwork *self)
+{
+    const program *owner = owner_of(self);
+    const uint64_t now_ns = gyre_sim_now_ns(owner->swarm->sim);
+
+    for (uint32_t i = 1; i < TIMERS && owner->swarm->calm; i++) {
+        const ticker *each = &self->tickers[i];
+        const uint64_t slack_ns = 100 * GYRE_MILLISECOND;
+
+        EXPECT(owner, !each->waits || each->due_ns + slack_ns + late_max_ns > now_ns);
+    }
+}
+
 /* A turn is over: the next one's timers are another batch. */
 static void on_check(gyre_hook *hook)
 {
     clockwork *self = hook->data;
 
     self->any = false;
+    check_forgotten(self);
 }
 
 /* ---- posts ---- */

@@ -276,17 +276,21 @@ static void dispose(gyrei_uring *uring, uint32_t tag, const struct io_uring_cqe 
         uring->env->sys->close(uring->env, cqe->res);
 }
 
-/* Whether the request ended for a reason of its own, which is no result of the op. */
+/* The request ended for a reason of its own, which is no result of the op. */
+static bool is_passing(int32_t value)
+{
+    return value == GYRE_ENOBUFS || value == GYRE_EAGAIN || value == GYRE_EINTR;
+}
+
 static bool is_interlude(const gyre_op *op, int32_t value)
 {
-    return is_renewable(op) && (op->flags & GYREI_OP_CANCELING) == 0 &&
-           (value == GYRE_ENOBUFS || value == GYRE_EAGAIN || value == GYRE_EINTR);
+    return is_renewable(op) && (op->flags & GYREI_OP_CANCELING) == 0 && is_passing(value);
 }
 
 static int32_t error_of(const gyre_op *op, int32_t value)
 {
-    /* A worker thread that is cancelled in a system call says EINTR. */
-    if ((op->flags & GYREI_OP_CANCELING) != 0 && (value == GYRE_EINTR || value == GYRE_ENOBUFS))
+    /* It would have gone on, but for the cancel. A worker's call that is cancelled says EINTR. */
+    if ((op->flags & GYREI_OP_CANCELING) != 0 && is_passing(value))
         return GYRE_ECANCELED;
     return gyrei_os_error(-value);
 }

@@ -115,7 +115,7 @@ static void timers_put_off_run_in_their_new_order(void **state)
 
     (void)state;
     for (uint64_t i = 0; i < PUT_OFF; i++) {
-        put_off[i] = start_at("t", now - 2 * PUT_OFF + i, never);
+        put_off[i] = start_at("t", now - 2 * (uint64_t)PUT_OFF + i, never);
         gyre_timer_start_at(put_off[i], now - i, 0, check_order);
     }
     put_off_left = PUT_OFF;

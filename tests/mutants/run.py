@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""How strong is the swarm? Applies each patch of this folder to a copy of the tree, builds the program,
-and runs seeds until one fails.
+"""How strong are the random tests? Applies each patch of this folder to a copy of the tree, builds it, and runs
+seeds until one fails: of the swarm (gyre sim), or of the filter on io_uring's completions for a patch of
+src/backend/uring*, which the swarm does not run.
 
     tests/mutants/run.py [--seeds N] [--minutes M] [--work DIR] [--keep-going] [NAME...]
 
@@ -19,7 +20,8 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.normpath(os.path.join(HERE, "..", ".."))
-NEEDED = ("CMakeLists.txt", "cmake", "cmd", "docs", "include", "src")
+NEEDED = ("CMakeLists.txt", "cmake", "cmd", "docs", "examples", "include", "src", "tests", "tools")
+FILTER = "backend_uring_filter"
 
 
 def run(*command, **options):
@@ -53,7 +55,7 @@ def copy_changed(source, target):
 
 
 def build(build_dir):
-    return run("cmake", "--build", build_dir, "--target", "gyre_program", "-j", str(os.cpu_count()))
+    return run("cmake", "--build", build_dir, "--target", "gyre_program", FILTER, "-j", str(os.cpu_count()))
 
 
 def hunt(program, seeds, minutes):
@@ -68,6 +70,22 @@ def hunt(program, seeds, minutes):
     return None
 
 
+def hunt_filter(program, seeds):
+    """The same with the filter, whose failures are those of a test: a report, a crash or a hang."""
+    environment = dict(os.environ, GYRE_BACKEND="uring", CMOCKA_TEST_ABORT="1")
+    for seed in range(1, seeds + 1, 10):
+        command = [program, str(seed), str(min(10, seeds + 1 - seed))]
+        try:
+            result = run(*command, env=environment, timeout=60)
+        except subprocess.TimeoutExpired:
+            return seed, "did not end within 60 s"
+        if result.returncode != 0:
+            lines = [line for line in (result.stdout + result.stderr).split("\n") if line.strip()]
+            ran = len(re.findall(r"^seed \d+", result.stdout + result.stderr, re.M))
+            return seed + ran % 10, lines[-1][:120] if lines else "status %d" % result.returncode
+    return None
+
+
 def judge(patch, tree, options):
     """How one mutant ended, in words; True if it is dead."""
     name = os.path.basename(patch)[: -len(".patch")]
@@ -78,7 +96,12 @@ def judge(patch, tree, options):
     if made.returncode != 0:
         return None, "%-28s DOES NOT COMPILE: %s" % (name, made.stderr.strip()[-300:])
     begun = time.monotonic()
-    found = hunt(os.path.join(options.build, "gyre"), options.seeds, options.minutes)
+    with open(patch, encoding="utf-8") as file:
+        is_of_ring = "src/backend/uring" in file.read()
+    if is_of_ring:
+        found = hunt_filter(os.path.join(options.build, "tests", FILTER), options.seeds)
+    else:
+        found = hunt(os.path.join(options.build, "gyre"), options.seeds, options.minutes)
     seconds = time.monotonic() - begun
     if found is None:
         return False, "%-28s SURVIVED %d seeds in %.0f s" % (name, options.seeds, seconds)
@@ -101,7 +124,7 @@ def main():
         patches = [p for p in patches if os.path.basename(p)[: -len(".patch")] in options.names]
     copy_tree(ROOT, clean)
     copy_tree(clean, tree)
-    run("cmake", "-S", tree, "-B", options.build, "-DCMAKE_BUILD_TYPE=Release", "-DGYRE_TESTS=OFF")
+    run("cmake", "-S", tree, "-B", options.build, "-DCMAKE_BUILD_TYPE=Release", "-DGYRE_TESTS=ON")
     made = build(options.build)
     if made.returncode != 0:
         print(made.stdout[-2000:], made.stderr[-2000:])

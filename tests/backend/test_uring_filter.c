@@ -1,0 +1,372 @@
+/*
+ * Random programs on a ring whose kernel does whatever it may: uring_filter.h. Bytes arrive whole
+ * and in order, every request calls back once, every connection ends, and nothing is left.
+ *
+ *     backend_uring_filter            a few seeds
+ *     backend_uring_filter FIRST N    so many from this one on
+ */
+#include "uring_filter.h"
+
+#include "peers.h"
+
+#include <stdio.h>
+
+enum {
+    CONNECTIONS = 60, /* of a program */
+    AT_ONCE = 12,
+    TURNS_MAX = 400000,
+    MESSAGE_MAX = 20000,
+    BYTES_MAX = 60000,
+    KEY_BYTES = 8,
+    SEEDS = 6
+};
+
+typedef struct link_end {
+    gyre_tcp tcp;
+    gyre_connect_req connecting;
+    gyre_write_req shutting;
+    gyre_timer pause; /* reading is stopped until then */
+    uint64_t key;     /* the connection's; the client's bytes follow key ^ 1, the server's key */
+    uint64_t wanted;  /* to send */
+    uint64_t sent;
+    uint64_t received;
+    bool is_server;
+    bool ends_rudely; /* the client of a rude connection */
+    bool is_ended;
+    unsigned handles;
+} link_end;
+
+static gyre_tcp listener;
+static gyre_address where;
+static bool may_fail;
+static unsigned started;
+static unsigned ended; /* ends of connections whose memory came back */
+static unsigned begun; /* such ends */
+static unsigned alive;
+static uint64_t kept_count;
+
+/* A key says what its connection is to carry, so that both ends know. */
+static uint64_t client_sends(uint64_t key)
+{
+    return KEY_BYTES + (key & 0xFFFFF) % BYTES_MAX;
+}
+
+static uint64_t server_sends(uint64_t key)
+{
+    return 1 + (key >> 20 & 0xFFFFF) % BYTES_MAX;
+}
+
+static bool is_rude(uint64_t key)
+{
+    return key >> 63 != 0;
+}
+
+static char byte_at(uint64_t key, uint64_t at)
+{
+    return (char)((key + at * UINT64_C(0x9E3779B97F4A7C15)) >> 40);
+}
+
+static void on_end_closed(gyre_handle *handle)
+{
+    link_end *self = handle->data;
+
+    if (--self->handles > 0)
+        return;
+    ended++;
+    if (!self->is_server)
+        alive--;
+    free(self);
+}
+
+static void end_close(link_end *self)
+{
+    if (self->is_ended)
+        return;
+    self->is_ended = true;
+    gyre_close(&self->pause.handle, on_end_closed);
+    if (self->ends_rudely)
+        gyre_reset(&self->tcp.stream, on_end_closed);
+    else
+        gyre_close(&self->tcp.stream.handle, on_end_closed);
+}
+
+/* A client that is gone before it has sent its key was a rude one. */
+static bool is_polite(const link_end *self)
+{
+    return !may_fail && (!self->is_server || self->received >= KEY_BYTES) && !is_rude(self->key);
+}
+
+/* Only who is rude, and a failure of the filter's making, ends a connection in its midst. */
+static void end_badly(link_end *self, int error)
+{
+    if (is_polite(self) && error != GYRE_ECANCELED)
+        fail_msg("a polite connection ends with %s", gyre_errname(error));
+    end_close(self);
+}
+
+/* Its peer has sent all. */
+static void end_gently(link_end *self)
+{
+    if (self->is_ended)
+        return;
+    if (is_polite(self)) {
+        assert_int_equal(self->received,
+                         self->is_server ? client_sends(self->key) : server_sends(self->key));
+        assert_int_equal(self->sent, self->wanted);
+    }
+    self->is_ended = true;
+    gyre_close(&self->pause.handle, on_end_closed);
+    gyre_stream_finish(&self->tcp.stream, on_end_closed);
+}
+
+static link_end *end_new(bool is_server)
+{
+    link_end *self = calloc(1, sizeof(*self));
+
+    assert_non_null(self);
+    self->is_server = is_server;
+    self->handles = 2;
+    begun++;
+    assert_int_equal(gyre_timer_init(loop, &self->pause), 0);
+    self->tcp.stream.handle.data = self;
+    self->pause.data = self;
+    return self;
+}
+
+/* ---- sending ---- */
+
+static void on_shut(gyre_write_req *req, int status)
+{
+    (void)status;
+    assert_non_null(req);
+}
+
+/* A server knows what to send once it has read the key. */
+static bool may_send(const link_end *self)
+{
+    return !self->is_ended && self->sent < self->wanted &&
+           (!self->is_server || self->received >= KEY_BYTES);
+}
+
+/* A message; the last one ends the sending. */
+static void send_some(link_end *self, uint64_t key)
+{
+    char bytes[MESSAGE_MAX];
+    uint64_t len = 1 + filter_random() % MESSAGE_MAX;
+    int error;
+
+    if (!may_send(self))
+        return;
+    if (len > self->wanted - self->sent)
+        len = self->wanted - self->sent;
+    for (uint64_t i = 0; i < len; i++)
+        bytes[i] = byte_at(key, self->sent + i);
+    if (!self->is_server && self->sent < KEY_BYTES) {
+        len = KEY_BYTES;
+        memcpy(bytes, &self->key, KEY_BYTES);
+    }
+    error = gyre_write_copy(&self->tcp.stream, bytes, len);
+    if (error != 0) {
+        end_badly(self, error);
+        return;
+    }
+    self->sent += len;
+    if (self->sent == self->wanted)
+        (void)gyre_shutdown(&self->tcp.stream, &self->shutting, on_shut);
+}
+
+/* ---- receiving ---- */
+
+static void on_bytes(gyre_stream *stream, int64_t nread, const gyre_buf *buf);
+
+static void on_resume(gyre_timer *timer)
+{
+    link_end *self = timer->data;
+
+    const int error = gyre_read_start(&self->tcp.stream, on_bytes);
+
+    if (error != 0)
+        end_badly(self, error);
+    send_some(self, self->key ^ !self->is_server);
+}
+
+static void check_bytes(link_end *self, const gyre_buf *buf)
+{
+    for (size_t i = 0; i < buf->len; i++, self->received++) {
+        if (self->is_server && self->received < KEY_BYTES)
+            ((char *)&self->key)[self->received] = buf->base[i];
+        else
+            assert_int_equal(buf->base[i], byte_at(self->key ^ self->is_server, self->received));
+        if (self->is_server && self->received == KEY_BYTES - 1)
+            self->wanted = server_sends(self->key);
+    }
+}
+
+static void on_bytes(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
+{
+    link_end *self = stream->handle.data;
+
+    if (nread < 0) {
+        /* The peer has sent all; what it has not got yet follows. */
+        while (nread == GYRE_EOF && may_send(self))
+            send_some(self, self->key ^ !self->is_server);
+        if (nread == GYRE_EOF)
+            end_gently(self);
+        else
+            end_badly(self, (int)nread);
+        return;
+    }
+    if (filter_draw(100) && gyre_buf_keep(stream, buf) == 0) {
+        kept_count++;
+        check_bytes(self, buf);
+        gyre_buf_release(loop, buf->base);
+    } else {
+        check_bytes(self, buf);
+    }
+    if (self->ends_rudely && filter_draw(30)) {
+        end_close(self);
+        return;
+    }
+    send_some(self, self->key ^ !self->is_server);
+    if (!self->is_ended && filter_draw(200)) {
+        gyre_read_stop(stream);
+        gyre_timer_start(&self->pause, filter_random() % GYRE_MILLISECOND, 0, on_resume);
+    }
+}
+
+/* ---- connections ---- */
+
+static void on_connected(gyre_connect_req *req, int status)
+{
+    link_end *self = GYRE_CONTAINER_OF(req, link_end, connecting);
+
+    if (status != 0) {
+        assert_true(may_fail || self->is_ended);
+        end_close(self);
+        return;
+    }
+    if (self->is_ended)
+        return;
+    assert_int_equal(gyre_read_start(&self->tcp.stream, on_bytes), 0);
+    send_some(self, self->key ^ 1);
+    send_some(self, self->key ^ 1);
+}
+
+static void on_connection(gyre_stream *stream, int status)
+{
+    link_end *self;
+
+    if (status < 0) {
+        assert_true(may_fail || status == GYRE_ECANCELED);
+        return;
+    }
+    self = end_new(true);
+    assert_int_equal(gyre_accept(stream, &self->tcp.stream), 0);
+    assert_int_equal(gyre_read_start(&self->tcp.stream, on_bytes), 0);
+}
+
+static void connect_one(bool rude)
+{
+    link_end *self = end_new(false);
+
+    started++;
+    alive++;
+    self->key = filter_random() >> 1 | (uint64_t)rude << 63;
+    self->wanted = client_sends(self->key);
+    self->ends_rudely = rude;
+    assert_int_equal(gyre_tcp_init(loop, &self->tcp), 0);
+    assert_int_equal(gyre_tcp_connect(&self->tcp, &self->connecting, &where, 0, on_connected), 0);
+    if (rude && filter_draw(100))
+        end_close(self);
+}
+
+/* ---- a program ---- */
+
+static void listen_anew(void)
+{
+    assert_int_equal(gyre_tcp_init(loop, &listener), 0);
+    assert_int_equal(gyre_address_ip(&where, "127.0.0.1", 0), 0);
+    assert_int_equal(gyre_tcp_bind(&listener, &where, 0), 0);
+    assert_int_equal(gyre_listen(&listener.stream, 0, on_connection), 0);
+    assert_int_equal(gyre_stream_local_address(&listener.stream, &where), 0);
+}
+
+static void run_program(uint64_t seed, const filter_rates *rates, bool fails)
+{
+    const gyre_loop_options options = {
+        .read_buffer_bytes = 4096, .read_buffers = 2, .read_keep_max = 4};
+    const int descriptors = open_descriptors();
+
+    may_fail = fails;
+    started = ended = begun = alive = 0;
+    filter_open(seed, rates, options);
+    listen_anew();
+    for (unsigned turn = 0; started < CONNECTIONS || ended < begun; turn++) {
+        assert_true(turn < TURNS_MAX);
+        if (started < CONNECTIONS && alive < AT_ONCE)
+            connect_one(fails || filter_draw(300));
+        assert_true(gyre_loop_run(loop, filter_draw(500) ? GYRE_RUN_NOWAIT : GYRE_RUN_ONCE) >= 0);
+    }
+    gyre_close(&listener.stream.handle, NULL);
+    while (gyre_loop_handle_count(loop) > 0)
+        assert_true(gyre_loop_run(loop, GYRE_RUN_ONCE) >= 0);
+    loop_close_well();
+    filter.uring = NULL;
+    assert_int_equal(open_descriptors(), descriptors);
+}
+
+static void run_seed(uint64_t seed, bool fails)
+{
+    const filter_rates rates = {
+        .hold = (unsigned)(seed * 37 % 300),
+        .reorder = (unsigned)(seed * 53 % 300),
+        .end = (unsigned)(seed * 71 % 300),
+        .shorten = (unsigned)(seed * 31 % 300),
+        .refuse = (unsigned)(seed * 43 % 200),
+        .fail = fails ? (unsigned)(5 + seed * 11 % 40) : 0,
+    };
+
+    kernel_reset();
+    run_program(seed, &rates, fails);
+    print_message(
+        "seed %llu%s: busy %u, held %u, reordered %u, ended %u, shortened %u, refused %u, failed %u, "
+        "buffers looked at %u, kept %llu\n",
+        (unsigned long long)seed, fails ? " with failures" : "", filter.busy, filter.holds,
+        filter.reorders, filter.ends, filter.shortened, filter.refused, filter.failed,
+        filter.checked, (unsigned long long)kept_count);
+}
+
+/* ---- the tests ---- */
+
+static uint64_t first_seed = 1;
+static uint64_t seeds = SEEDS;
+
+static void every_byte_arrives_whatever_the_ring_does(void **state)
+{
+    (void)state;
+    NEED_URING();
+    for (uint64_t seed = first_seed; seed < first_seed + seeds; seed++)
+        run_seed(seed, false);
+}
+
+static void failures_end_their_connection_and_nothing_else(void **state)
+{
+    (void)state;
+    NEED_URING();
+    for (uint64_t seed = first_seed; seed < first_seed + seeds; seed++)
+        run_seed(seed, true);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        URING_TEST(every_byte_arrives_whatever_the_ring_does),
+        URING_TEST(failures_end_their_connection_and_nothing_else),
+    };
+
+    if (argc == 3) {
+        first_seed = strtoull(argv[1], NULL, 10);
+        seeds = strtoull(argv[2], NULL, 10);
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
