@@ -51,7 +51,7 @@ void check_fail(const char *file, int line, const char *format, ...)
     va_start(arguments, format);
     (void)vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    (void)snprintf(whole, sizeof(whole), "%s (%s:%d)", text, slash != NULL ? slash + 1 : file,
+    (void)snprintf(whole, sizeof(whole), "%s (%s:%d)\n", text, slash != NULL ? slash + 1 : file,
                    line);
     fail(whole);
     abort();
@@ -98,6 +98,7 @@ static void read_message(int fd, char *message)
     while ((got = read(fd, message + length, TEXT_MAX - 1 - length)) > 0)
         length += (size_t)got;
     message[length] = '\0';
+    message[strcspn(message, "\n")] = '\0'; /* the first to fail says it */
 }
 
 /* The line with which a sanitizer ends, if there is one. */

@@ -80,4 +80,22 @@ MUTANTS = {
         ("the newest job first", "    else\n        list->last->next = job;\n    list->last = job;",
          "    else {\n        job->next = list->first;\n        list->first = job;\n        return;\n    }\n    list->last = job;"),
     ],
+    "08-workers": [
+        ("the dead one's listener is closed", "        (void)start_worker(cluster, index);",
+         "        close(cluster->slots[index].listener);\n"
+         "        cluster->slots[index].listener = open_listener(&cluster->port);\n"
+         "        (void)start_worker(cluster, index);"),
+        ("the dead are not replaced", "        (void)start_worker(cluster, index);\n", ""),
+        ("the finished are replaced", "index >= 0 && status != 0 &&", "index >= 0 &&"),
+        ("only those that end by themselves are replaced", "index >= 0 && status != 0 &&", "index >= 0 && WEXITSTATUS(status) != 0 &&"),
+        ("one successor too many", "restarts < CLUSTER_RESTARTS_MAX", "restarts <= CLUSTER_RESTARTS_MAX"),
+        ("no SO_REUSEPORT", "SOL_SOCKET, SO_REUSEPORT", "SOL_SOCKET, SO_REUSEADDR"),
+        ("workers keep all listeners", "if (i != index)\n", "if (i < 0)\n"),
+        ("a worker ends with exit", "_exit(cluster->main(", "extern void exit(int);\n        exit(cluster->main("),
+        ("a worker returns into the master's code", "_exit(cluster->main(cluster->slots[index].listener, index, cluster->data));",
+         "(void)cluster->main(cluster->slots[index].listener, index, cluster->data);\n        return 0;"),
+        ("a signal ends the wait", "if (pid < 0 && errno != EINTR)", "if (pid < 0)"),
+        ("a stop kills its own group", "        if (cluster->slots[i].pid > 0)\n", ""),
+        ("a stop leaves zombies", "    while (wait_for_one(cluster, &status) >= 0)\n        ;\n", "    (void)status;\n"),
+    ],
 }
