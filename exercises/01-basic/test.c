@@ -193,7 +193,7 @@ static const check_test tests[] = {
     {"a handler added during a tick waits for the next", added_waits,
      "remember how many entries there were when the tick began, and walk no further."},
     {"a handler removed during a tick is not called", removed_is_not_called,
-     "look at the entry when its turn comes, not before: a removed one has id 0."},
+     "during a tick, removing sets the id to 0 and moves nothing; the tick skips such entries."},
     {"a removal during a tick makes nobody miss his turn", removal_skips_nobody,
      "moving entries while a tick walks over them skips one. Mark during a tick, tidy after it."},
     {"places of removed handlers can be used again", places_come_back,
