@@ -28,6 +28,7 @@ typedef enum gyre_handle_kind {
     GYRE_HANDLE_SIGNAL,
     GYRE_HANDLE_TCP,
     GYRE_HANDLE_PIPE,
+    GYRE_HANDLE_MAILBOX,
     GYRE_HANDLE_OTHER
 } gyre_handle_kind;
 

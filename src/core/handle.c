@@ -209,7 +209,7 @@ gyre_loop *gyre_handle_loop(const gyre_handle *handle)
 const char *gyre_handle_kind_name(gyre_handle_kind kind)
 {
     static const char *const names[GYREI_HANDLE_KINDS] = {
-        "none", "timer", "hook", "async", "poll", "signal", "tcp", "pipe", "other",
+        "none", "timer", "hook", "async", "poll", "signal", "tcp", "pipe", "mailbox", "other",
     };
 
     return (unsigned)kind < GYREI_HANDLE_KINDS ? names[kind] : "none";

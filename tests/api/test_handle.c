@@ -48,7 +48,7 @@ static void a_handle_knows_its_loop_kind_and_name(void **state)
 static void kinds_have_names(void **state)
 {
     static const char *const names[] = {
-        "none", "timer", "hook", "async", "poll", "signal", "tcp", "pipe", "other",
+        "none", "timer", "hook", "async", "poll", "signal", "tcp", "pipe", "mailbox", "other",
     };
 
     (void)state;
