@@ -329,8 +329,8 @@ static void run_seed(uint64_t seed, bool fails)
     kernel_reset();
     run_program(seed, &rates, fails);
     print_message(
-        "seed %llu%s: busy %u, held %u, reordered %u, ended %u, shortened %u, refused %u, failed %u, "
-        "buffers looked at %u, kept %llu\n",
+        "seed %llu%s: busy %u, held %u, reordered %u, ended %u, shortened %u, refused %u, "
+        "failed %u, buffers looked at %u, kept %llu\n",
         (unsigned long long)seed, fails ? " with failures" : "", filter.busy, filter.holds,
         filter.reorders, filter.ends, filter.shortened, filter.refused, filter.failed,
         filter.checked, (unsigned long long)kept_count);
