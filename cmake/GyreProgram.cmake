@@ -16,6 +16,9 @@ endif()
 
 # Examples link the shared library: what it does not export, they cannot use.
 file(GLOB gyre_example_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/examples/*.c)
+if(NOT GYRE_HTTP)
+  list(FILTER gyre_example_sources EXCLUDE REGEX "/fibonacci[.]c$")
+endif()
 foreach(source IN LISTS gyre_example_sources)
   get_filename_component(name ${source} NAME_WE)
   add_executable(example_${name} ${source})
