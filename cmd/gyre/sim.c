@@ -38,7 +38,7 @@ static void print_failure(const sim_options *options, const swarm_result *result
     printf("seed %llu FAILED: %s\n  replay: ", (unsigned long long)result->seed, result->failure);
     sim_print_command(options, result->seed);
     fflush(stdout);
-    if (failures <= SHRUNK_MAX && !options->swarm.trace)
+    if (failures <= SHRUNK_MAX && !options->swarm.trace && !options->no_shrink)
         sim_shrink(options, result);
 }
 

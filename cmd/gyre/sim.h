@@ -16,6 +16,7 @@ typedef struct sim_options {
     uint64_t limit; /* real seconds that a seed may take */
     bool twice;
     bool quiet;
+    bool no_shrink;
     bool help; /* was asked for, and given */
 } sim_options;
 

@@ -29,6 +29,7 @@ static const char help[] =
     "  --twice           run each seed twice and compare\n"
     "  --quiet           print failures and totals only\n"
     "  --trace           print what happens; for one seed\n"
+    "  --no-shrink       a seed that fails is not made smaller\n"
     "  --help            this page\n";
 
 enum { LIMIT_SECONDS = 60, TIME_MAX = 100000 };
@@ -241,6 +242,8 @@ static bool read_switch(sim_options *options, const char *name)
         options->twice = true;
     else if (strcmp(name, "--quiet") == 0)
         options->quiet = true;
+    else if (strcmp(name, "--no-shrink") == 0)
+        options->no_shrink = true;
     else if (strcmp(name, "--trace") == 0)
         options->swarm.trace = true;
     else

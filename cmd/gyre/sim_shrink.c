@@ -14,7 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SECONDS_MAX = 60, LIMIT_SECONDS_MAX = 10, SEEDS_MAX = 6 };
+/* Tries end it, so that the same failure is made smaller in the same way; the time, if they hang. */
+enum { TRIES_MAX = 150, SECONDS_MAX = 120, LIMIT_SECONDS_MAX = 10, SEEDS_MAX = 6 };
 
 typedef struct shrinking {
     sim_options smallest;
@@ -64,9 +65,11 @@ static bool try_smaller(shrinking *self, const sim_options *candidate)
 {
     const uint64_t first = self->failed.seed;
 
-    for (uint64_t seed = first; seed < first + SEEDS_MAX && time(NULL) < self->end; seed++) {
+    for (uint64_t seed = first; seed < first + SEEDS_MAX; seed++) {
         swarm_result result = self->failed;
 
+        if (self->tries == TRIES_MAX || time(NULL) >= self->end)
+            return false;
         self->tries++;
         if (!fails(candidate, seed, &result))
             continue;

@@ -59,14 +59,15 @@ def build(build_dir):
 
 
 def hunt(program, seeds, minutes):
-    """The first seed that fails of so many, a hundred at a time: (seed, why), or None."""
-    for first in range(1, seeds + 1, 100):
-        last = min(first + 99, seeds)
-        result = run(program, "sim", "--seeds", "%d..%d" % (first, last), "--minutes", str(minutes), "--quiet",
-                     "--limit", "20")
-        found = re.search(r"seed (\d+) FAILED: (.*)", result.stdout)
-        if found:
-            return int(found.group(1)), found.group(2)
+    """The first seed that fails of so many: (seed, why), or None."""
+    command = [program, "sim", "--seeds", str(seeds), "--minutes", str(minutes), "--quiet", "--limit", "20",
+               "--no-shrink"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as swarm:
+        for line in swarm.stdout:
+            found = re.match(r"seed (\d+) FAILED: (.*)", line)
+            if found:
+                swarm.kill()
+                return int(found.group(1)), found.group(2)
     return None
 
 

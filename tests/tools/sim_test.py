@@ -55,6 +55,13 @@ class Seeds(unittest.TestCase):
             self.assertIn("FAILED", again.stdout)
         self.assertIn("--faults reset --clients 1", commands[1])
 
+    def test_the_same_failure_is_made_smaller_in_the_same_way(self):
+        command = ("--seeds", "1..2", "--seconds", "30", "--fail-on", "refused", "--quiet", "--jobs", "1")
+        first, second = sim(*command), sim(*command)
+        self.assertIn("shrunk (", first.stdout)
+        self.assertEqual(first.stdout, second.stdout)
+        self.assertNotIn("shrunk", sim(*command, "--no-shrink").stdout)
+
     def test_faults_that_are_left_out_do_not_strike(self):
         text = self.passes("--seeds", "3", "--seconds", "20", "--faults", "short-read,EMFILE")
         faults = re.search(r"^faults: (.*)$", text, re.M).group(1).split(", ")
