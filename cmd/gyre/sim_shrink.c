@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Tries end it, so that the same failure is made smaller in the same way; the time, if they hang. */
+/* Tries end it, so that a failure is made smaller in the same way each time; time, if they hang. */
 enum { TRIES_MAX = 150, SECONDS_MAX = 120, LIMIT_SECONDS_MAX = 10, SEEDS_MAX = 6 };
 
 typedef struct shrinking {

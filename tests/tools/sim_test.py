@@ -56,7 +56,7 @@ class Seeds(unittest.TestCase):
         self.assertIn("--faults reset --clients 1", commands[1])
 
     def test_the_same_failure_is_made_smaller_in_the_same_way(self):
-        command = ("--seeds", "1..2", "--seconds", "30", "--fail-on", "refused", "--quiet", "--jobs", "1")
+        command = ("--seeds", "1..2", "--seconds", "30", "--fail-on", "reset", "--quiet", "--jobs", "1")
         first, second = sim(*command), sim(*command)
         self.assertIn("shrunk (", first.stdout)
         self.assertEqual(first.stdout, second.stdout)
