@@ -18,6 +18,10 @@ enum {
     MESSAGE_MAX = 20000,
     BYTES_MAX = 60000,
     KEY_BYTES = 8,
+    KEPT = 4,
+    READERS = 12, /* of files, in a program */
+    READS = 8,
+    READ_MAX = 9000,
     SEEDS = 6
 };
 
@@ -37,13 +41,16 @@ typedef struct link_end {
 } link_end;
 
 static gyre_tcp listener;
+static gyre_tcp proxy; /* a listener, too */
 static gyre_address where;
+static gyre_address where_proxy;
 static bool may_fail;
 static unsigned started;
 static unsigned ended; /* ends of connections whose memory came back */
 static unsigned begun; /* such ends */
 static unsigned alive;
 static uint64_t kept_count;
+static link_end *stopped; /* the last one that stopped reading, if it still waits */
 
 /* A key says what its connection is to carry, so that both ends know. */
 static uint64_t client_sends(uint64_t key)
@@ -83,6 +90,8 @@ static void end_close(link_end *self)
     if (self->is_ended)
         return;
     self->is_ended = true;
+    if (stopped == self)
+        stopped = NULL;
     gyre_close(&self->pause.handle, on_end_closed);
     if (self->ends_rudely)
         gyre_reset(&self->tcp.stream, on_end_closed);
@@ -115,6 +124,8 @@ static void end_gently(link_end *self)
         assert_int_equal(self->sent, self->wanted);
     }
     self->is_ended = true;
+    if (stopped == self)
+        stopped = NULL;
     gyre_close(&self->pause.handle, on_end_closed);
     gyre_stream_finish(&self->tcp.stream, on_end_closed);
 }
@@ -182,9 +193,10 @@ static void on_bytes(gyre_stream *stream, int64_t nread, const gyre_buf *buf);
 static void on_resume(gyre_timer *timer)
 {
     link_end *self = timer->data;
-
     const int error = gyre_read_start(&self->tcp.stream, on_bytes);
 
+    if (stopped == self)
+        stopped = NULL;
     if (error != 0)
         end_badly(self, error);
     send_some(self, self->key ^ !self->is_server);
@@ -202,6 +214,47 @@ static void check_bytes(link_end *self, const gyre_buf *buf)
     }
 }
 
+/* ---- bytes that are kept ---- */
+
+typedef struct kept_bytes {
+    gyre_buf bytes;
+    uint64_t sum;
+} kept_bytes;
+
+static kept_bytes kept[KEPT];
+
+static uint64_t sum_of(const gyre_buf *buf)
+{
+    uint64_t sum = buf->len;
+
+    for (size_t i = 0; i < buf->len; i++)
+        sum = sum * 31 + (unsigned char)buf->base[i];
+    return sum;
+}
+
+static void keep_some(gyre_stream *stream, const gyre_buf *buf)
+{
+    kept_bytes *place = &kept[filter_random() % KEPT];
+
+    if (place->bytes.base != NULL || !filter_draw(200) || gyre_buf_keep(stream, buf) != 0)
+        return;
+    *place = (kept_bytes){*buf, sum_of(buf)};
+    kept_count++;
+}
+
+/* Nobody has written there since. */
+static void give_back(unsigned rate)
+{
+    for (unsigned i = 0; i < KEPT; i++) {
+        if (kept[i].bytes.base == NULL || !filter_draw(rate))
+            continue;
+        filter_check_lent(kept[i].bytes.base, kept[i].bytes.len);
+        assert_true(sum_of(&kept[i].bytes) == kept[i].sum);
+        gyre_buf_release(loop, kept[i].bytes.base);
+        kept[i].bytes.base = NULL;
+    }
+}
+
 static void on_bytes(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
 {
     link_end *self = stream->handle.data;
@@ -216,13 +269,9 @@ static void on_bytes(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
             end_badly(self, (int)nread);
         return;
     }
-    if (filter_draw(100) && gyre_buf_keep(stream, buf) == 0) {
-        kept_count++;
-        check_bytes(self, buf);
-        gyre_buf_release(loop, buf->base);
-    } else {
-        check_bytes(self, buf);
-    }
+    filter_check_lent(buf->base, buf->len);
+    check_bytes(self, buf);
+    keep_some(stream, buf);
     if (self->ends_rudely && filter_draw(30)) {
         end_close(self);
         return;
@@ -231,6 +280,10 @@ static void on_bytes(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
     if (!self->is_ended && filter_draw(200)) {
         gyre_read_stop(stream);
         gyre_timer_start(&self->pause, filter_random() % GYRE_MILLISECOND, 0, on_resume);
+        stopped = self;
+    } else if (stopped != NULL && stopped != self && filter_draw(300)) {
+        gyre_timer_stop(&stopped->pause);
+        on_resume(&stopped->pause);
     }
 }
 
@@ -275,20 +328,186 @@ static void connect_one(bool rude)
     self->wanted = client_sends(self->key);
     self->ends_rudely = rude;
     assert_int_equal(gyre_tcp_init(loop, &self->tcp), 0);
-    assert_int_equal(gyre_tcp_connect(&self->tcp, &self->connecting, &where, 0, on_connected), 0);
+    assert_int_equal(gyre_tcp_connect(&self->tcp, &self->connecting,
+                                      filter_draw(300) ? &where_proxy : &where, 0, on_connected),
+                     0);
     if (rude && filter_draw(100))
         end_close(self);
 }
 
+/* ---- proxies: what the one half reads the other one writes ---- */
+
+typedef struct proxy_half {
+    gyre_tcp tcp;
+    gyre_connect_req connecting; /* the half towards the server */
+    gyre_write_req shutting;
+    struct proxy_half *other;
+    bool has_heard_all;
+    bool is_ended;
+} proxy_half;
+
+static void on_proxy_closed(gyre_handle *handle)
+{
+    free(handle);
+    ended++;
+}
+
+static void half_end(proxy_half *self)
+{
+    if (self == NULL || self->is_ended)
+        return;
+    self->is_ended = true;
+    if (self->other != NULL)
+        self->other->other = NULL;
+    if (self->has_heard_all)
+        gyre_stream_finish(&self->tcp.stream, on_proxy_closed);
+    else
+        gyre_reset(&self->tcp.stream, on_proxy_closed);
+}
+
+static void proxy_end(proxy_half *self)
+{
+    proxy_half *other = self->other;
+
+    half_end(self);
+    half_end(other);
+}
+
+static void on_proxied(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
+{
+    proxy_half *self = (proxy_half *)(void *)stream;
+    proxy_half *other = self->other;
+
+    if (nread < 0 && nread != GYRE_EOF) {
+        proxy_end(self);
+    } else if (nread == GYRE_EOF) {
+        self->has_heard_all = true;
+        if (other->has_heard_all || gyre_shutdown(&other->tcp.stream, &other->shutting, NULL) != 0)
+            proxy_end(self);
+    } else {
+        filter_check_lent(buf->base, buf->len);
+        if (gyre_write_copy(&other->tcp.stream, buf->base, buf->len) != 0)
+            proxy_end(self);
+    }
+}
+
+static void on_proxy_connected(gyre_connect_req *req, int status)
+{
+    proxy_half *self = GYRE_CONTAINER_OF(req, proxy_half, connecting);
+
+    if (self->is_ended)
+        return;
+    assert_true(status == 0 || may_fail);
+    if (status != 0 || gyre_read_start(&self->tcp.stream, on_proxied) != 0 ||
+        gyre_read_start(&self->other->tcp.stream, on_proxied) != 0)
+        proxy_end(self);
+}
+
+static void on_proxy_connection(gyre_stream *stream, int status)
+{
+    proxy_half *near_half;
+    proxy_half *far_half;
+
+    if (status < 0) {
+        assert_true(may_fail || status == GYRE_ECANCELED);
+        return;
+    }
+    near_half = calloc(1, sizeof(*near_half));
+    far_half = calloc(1, sizeof(*far_half));
+    assert_true(near_half != NULL && far_half != NULL);
+    begun += 2;
+    near_half->other = far_half;
+    far_half->other = near_half;
+    assert_int_equal(gyre_accept(stream, &near_half->tcp.stream), 0);
+    assert_int_equal(gyre_tcp_init(loop, &far_half->tcp), 0);
+    assert_int_equal(
+        gyre_tcp_connect(&far_half->tcp, &far_half->connecting, &where, 0, on_proxy_connected), 0);
+}
+
+/* ---- files ---- */
+
+typedef struct file_reader {
+    gyre_fs_req req;
+    int fd;
+    unsigned reads;
+    uint64_t offset;
+    char bytes[READ_MAX];
+} file_reader;
+
+static void reader_go_on(file_reader *self);
+
+static void on_file_closed(gyre_fs_req *req)
+{
+    assert_int_equal(req->result, 0);
+    free(req->data);
+    ended++;
+}
+
+static void on_file_bytes(gyre_fs_req *req)
+{
+    file_reader *self = req->data;
+    char wanted[READ_MAX];
+
+    if (req->result < 0) {
+        assert_true(may_fail && req->result == GYRE_EIO);
+    } else {
+        assert_true(req->result > 0);
+        assert_int_equal(pread(self->fd, wanted, (size_t)req->result, (off_t)self->offset),
+                         req->result);
+        assert_memory_equal(self->bytes, wanted, (size_t)req->result);
+    }
+    reader_go_on(self);
+}
+
+static void reader_go_on(file_reader *self)
+{
+    const size_t len = 1 + filter_random() % READ_MAX;
+
+    if (self->reads++ == READS) {
+        assert_int_equal(gyre_fs_close(loop, &self->req, self->fd, on_file_closed), 0);
+        return;
+    }
+    self->offset = filter_random() % READ_MAX;
+    assert_int_equal(
+        gyre_fs_read(loop, &self->req, self->fd, self->bytes, len, self->offset, on_file_bytes), 0);
+}
+
+static void on_file_open(gyre_fs_req *req)
+{
+    file_reader *self = req->data;
+
+    assert_true(req->result >= 0);
+    self->fd = (int)req->result;
+    reader_go_on(self);
+}
+
+static void read_a_file(void)
+{
+    file_reader *self = calloc(1, sizeof(*self));
+
+    assert_non_null(self);
+    begun++;
+    self->req.data = self;
+    assert_int_equal(gyre_fs_open(loop, &self->req, GYRE_FS_CWD, "/proc/self/exe", GYRE_FS_READ, 0,
+                                  on_file_open),
+                     0);
+}
+
 /* ---- a program ---- */
 
-static void listen_anew(void)
+static void listen_anew(gyre_tcp *anew, gyre_address *address, gyre_listen_cb cb)
 {
-    assert_int_equal(gyre_tcp_init(loop, &listener), 0);
-    assert_int_equal(gyre_address_ip(&where, "127.0.0.1", 0), 0);
-    assert_int_equal(gyre_tcp_bind(&listener, &where, 0), 0);
-    assert_int_equal(gyre_listen(&listener.stream, 0, on_connection), 0);
-    assert_int_equal(gyre_stream_local_address(&listener.stream, &where), 0);
+    assert_int_equal(gyre_tcp_init(loop, anew), 0);
+    assert_int_equal(gyre_address_ip(address, "127.0.0.1", 0), 0);
+    assert_int_equal(gyre_tcp_bind(anew, address, 0), 0);
+    assert_int_equal(gyre_listen(&anew->stream, 0, cb), 0);
+    assert_int_equal(gyre_stream_local_address(&anew->stream, address), 0);
+}
+
+static void take_a_turn(void)
+{
+    give_back(100);
+    assert_true(gyre_loop_run(loop, filter_draw(500) ? GYRE_RUN_NOWAIT : GYRE_RUN_ONCE) >= 0);
 }
 
 static void run_program(uint64_t seed, const filter_rates *rates, bool fails)
@@ -298,15 +517,22 @@ static void run_program(uint64_t seed, const filter_rates *rates, bool fails)
     const int descriptors = open_descriptors();
 
     may_fail = fails;
+    kept_count = 0;
+    stopped = NULL;
     started = ended = begun = alive = 0;
     filter_open(seed, rates, options);
-    listen_anew();
+    listen_anew(&listener, &where, on_connection);
+    listen_anew(&proxy, &where_proxy, on_proxy_connection);
+    for (int i = 0; i < READERS; i++)
+        read_a_file();
     for (unsigned turn = 0; started < CONNECTIONS || ended < begun; turn++) {
         assert_true(turn < TURNS_MAX);
         if (started < CONNECTIONS && alive < AT_ONCE)
             connect_one(fails || filter_draw(300));
-        assert_true(gyre_loop_run(loop, filter_draw(500) ? GYRE_RUN_NOWAIT : GYRE_RUN_ONCE) >= 0);
+        take_a_turn();
     }
+    give_back(1000);
+    gyre_close(&proxy.stream.handle, NULL);
     gyre_close(&listener.stream.handle, NULL);
     while (gyre_loop_handle_count(loop) > 0)
         assert_true(gyre_loop_run(loop, GYRE_RUN_ONCE) >= 0);
@@ -330,10 +556,10 @@ static void run_seed(uint64_t seed, bool fails)
     run_program(seed, &rates, fails);
     print_message(
         "seed %llu%s: busy %u, held %u, reordered %u, ended %u, shortened %u, refused %u, "
-        "failed %u, buffers looked at %u, kept %llu\n",
+        "failed %u, buffers looked at %u, lent %u, kept %llu\n",
         (unsigned long long)seed, fails ? " with failures" : "", filter.busy, filter.holds,
         filter.reorders, filter.ends, filter.shortened, filter.refused, filter.failed,
-        filter.checked, (unsigned long long)kept_count);
+        filter.checked, filter.lent, (unsigned long long)kept_count);
 }
 
 /* ---- the tests ---- */
