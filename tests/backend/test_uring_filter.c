@@ -22,8 +22,10 @@ enum {
     READERS = 12, /* of files, in a program */
     READS = 8,
     READ_MAX = 9000,
+    IDLE_MAX = 1000,
     SEEDS = 6
 };
+#define TICK_NS (10 * GYRE_MILLISECOND)
 
 typedef struct link_end {
     gyre_tcp tcp;
@@ -42,6 +44,7 @@ typedef struct link_end {
 
 static gyre_tcp listener;
 static gyre_tcp proxy; /* a listener, too */
+static gyre_timer tick;
 static gyre_address where;
 static gyre_address where_proxy;
 static bool may_fail;
@@ -504,10 +507,37 @@ static void listen_anew(gyre_tcp *anew, gyre_address *address, gyre_listen_cb cb
     assert_int_equal(gyre_stream_local_address(&anew->stream, address), 0);
 }
 
-static void take_a_turn(void)
+/* Each wait ends; it is a hang when a thousand in a row, ten seconds, brought nothing. */
+static void take_a_turn(gyre_run_mode mode)
 {
+    static unsigned idle;
+    const unsigned taken = filter.taken;
+
     give_back(100);
-    assert_true(gyre_loop_run(loop, filter_draw(500) ? GYRE_RUN_NOWAIT : GYRE_RUN_ONCE) >= 0);
+    assert_true(gyre_loop_run(loop, mode) >= 0);
+    if (taken != filter.taken)
+        idle = 0;
+    else if (mode == GYRE_RUN_ONCE)
+        assert_true(++idle < IDLE_MAX);
+}
+
+static void close_all(void)
+{
+    give_back(1000);
+    gyre_close(&proxy.stream.handle, NULL);
+    gyre_close(&listener.stream.handle, NULL);
+    while (gyre_loop_handle_count(loop) > 1)
+        take_a_turn(GYRE_RUN_ONCE);
+    gyre_close(&tick.handle, NULL);
+    while (gyre_loop_handle_count(loop) > 0)
+        take_a_turn(GYRE_RUN_ONCE);
+    loop_close_well();
+    filter.uring = NULL;
+}
+
+static void on_tick(gyre_timer *timer)
+{
+    assert_ptr_equal(timer, &tick);
 }
 
 static void run_program(uint64_t seed, const filter_rates *rates, bool fails)
@@ -525,19 +555,15 @@ static void run_program(uint64_t seed, const filter_rates *rates, bool fails)
     listen_anew(&proxy, &where_proxy, on_proxy_connection);
     for (int i = 0; i < READERS; i++)
         read_a_file();
+    assert_int_equal(gyre_timer_init(loop, &tick), 0);
+    gyre_timer_start(&tick, TICK_NS, TICK_NS, on_tick);
     for (unsigned turn = 0; started < CONNECTIONS || ended < begun; turn++) {
         assert_true(turn < TURNS_MAX);
         if (started < CONNECTIONS && alive < AT_ONCE)
             connect_one(fails || filter_draw(300));
-        take_a_turn();
+        take_a_turn(filter_draw(500) ? GYRE_RUN_NOWAIT : GYRE_RUN_ONCE);
     }
-    give_back(1000);
-    gyre_close(&proxy.stream.handle, NULL);
-    gyre_close(&listener.stream.handle, NULL);
-    while (gyre_loop_handle_count(loop) > 0)
-        assert_true(gyre_loop_run(loop, GYRE_RUN_ONCE) >= 0);
-    loop_close_well();
-    filter.uring = NULL;
+    close_all();
     assert_int_equal(open_descriptors(), descriptors);
 }
 

@@ -62,7 +62,7 @@ typedef struct test_filter {
     filter_buffer buffers[FILTER_BUFFERS];
     uint16_t provided_tail;
     /* what was done */
-    unsigned busy, holds, reorders, ends, shortened, refused, failed, checked, lent;
+    unsigned busy, holds, reorders, ends, shortened, refused, failed, checked, lent, taken;
 } test_filter;
 
 static test_filter filter;
@@ -272,6 +272,7 @@ static inline void filter_take(void)
         memcpy(&filter.held[filter.held_count], &filter.kernel_cqes[head & filter.kernel_mask],
                sizeof(filter_cqe));
         filter_note_filled(&filter.held[filter.held_count++]);
+        filter.taken++;
     }
     __atomic_store_n(filter.kernel_head, head, __ATOMIC_RELEASE);
 }
