@@ -235,7 +235,8 @@ struct gyre_slice {
  * turn's budget is spent, then the loop serves its I/O, and the next turn goes on.
  *
  * Several slices take turns, a step each; a turn spends the largest of their budgets on all of them
- * together. One step must be short: what it takes beyond the budget is not given back.
+ * together. One step must be short: what it takes beyond the budget is not given back. While other
+ * callbacks run turn after turn, they are given up to four times a budget before the next one.
  *
  * Params: slice: not in use. budget_ns: a turn's time, 0 for GYRE_SLICE_BUDGET_NS. step, done: not
  *         NULL.

@@ -4,18 +4,27 @@
  * All slices of a loop stand in a ring and get a step each, in turn, until the budget is spent. A
  * timer that is always due drives them: one started in the timers phase waits for the next turn, so
  * that each turn polls for I/O between two budgets, and never sleeps meanwhile.
+ *
+ * A turn takes from the kernel what fits its buffers, on io_uring 64 receives. Were each such turn
+ * followed by a whole budget, a loop with more to do would fall ever further behind. So a turn that
+ * called others is followed by the next one, until there is nothing to do, or they have had
+ * OTHERS_SHARE times a budget.
  */
 #include "base/list.h"
 #include "core/loop.h"
 #include "core/timer.h"
 #include "gyre/work.h"
 
+enum { OTHERS_SHARE = 4 };
+
 typedef enum slice_state { SLICE_IDLE = 0, SLICE_RUNNING, SLICE_CANCELED } slice_state;
 
 typedef struct slices {
     gyrei_service service;
     gyre_timer_node timer;
-    gyre_link ring; /* the one whose step is next stands first */
+    gyre_link ring;           /* the one whose step is next stands first */
+    uint64_t others_until_ns; /* when others have had their share */
+    uint64_t callbacks;       /* of the loop when the last turn's budget was spent */
 } slices;
 
 static const char slices_key;
@@ -69,6 +78,15 @@ static uint64_t run_step(gyre_loop *loop, slices *self, uint64_t begun_ns)
     return ended_ns;
 }
 
+/* Says whether others were called since the last budget, or look, and may go on. */
+static bool others_go_on(gyre_loop *loop, slices *self, uint64_t now_ns)
+{
+    const bool called = loop->callbacks != self->callbacks;
+
+    self->callbacks = loop->callbacks;
+    return called && now_ns < self->others_until_ns;
+}
+
 /* The largest budget of those that compute now; each takes part in one turn more. */
 static uint64_t turn_budget_ns(slices *self)
 {
@@ -87,14 +105,19 @@ static uint64_t turn_budget_ns(slices *self)
 static void run_turn(gyre_loop *loop, gyre_timer_node *node)
 {
     slices *self = GYRE_CONTAINER_OF(node, slices, timer);
-    const uint64_t budget_ns = turn_budget_ns(self);
     const uint64_t begun_ns = clock_ns(loop);
+    uint64_t budget_ns;
     uint64_t now_ns = begun_ns;
 
     /* Started first, so that a turn that a step runs goes on with the others. */
     gyrei_timer_node_start(loop, node, gyrei_loop_now_ns(loop), 0);
+    if (others_go_on(loop, self, begun_ns))
+        return;
+    budget_ns = turn_budget_ns(self);
     while (!gyrei_list_empty(&self->ring) && now_ns - begun_ns < budget_ns)
         now_ns = run_step(loop, self, now_ns);
+    self->others_until_ns = gyrei_time_add(now_ns, budget_ns * OTHERS_SHARE);
+    self->callbacks = loop->callbacks;
     if (gyrei_list_empty(&self->ring))
         gyrei_timer_node_stop(loop, node);
     else if (!gyrei_timer_node_started(node))

@@ -78,6 +78,49 @@ static void steps_run_to_the_end(void **state)
     assert_int_equal(one.slice.steps, 100000);
 }
 
+typedef struct again {
+    gyre_deferred deferred;
+    const gyre_slice *slice;
+    uint64_t ran;
+} again;
+
+/* Something to do in each turn, as long as the slice computes. */
+static void go_again(gyre_deferred *deferred)
+{
+    again *self = deferred->data;
+
+    self->ran++;
+    if (self->slice->steps < 20)
+        gyre_defer(loop, deferred, go_again);
+}
+
+/* A step that takes a budget of 1 ms. */
+static int slow_step(gyre_slice *slice)
+{
+    const uint64_t begun_ns = gyre_loop_now_ns(loop);
+
+    do
+        gyre_loop_update_now(loop);
+    while (gyre_loop_now_ns(loop) - begun_ns < GYRE_MILLISECOND);
+    return step(slice);
+}
+
+/* Work that never ends gets many turns between two budgets, and the slice comes to its end. */
+static void others_get_more_turns_while_they_have_work(void **state)
+{
+    count one = {.left = 20};
+    again other = {.slice = &one.slice};
+
+    (void)state;
+    other.deferred.data = &other;
+    one.slice.data = &one;
+    assert_int_equal(gyre_slice_start(loop, &one.slice, GYRE_MILLISECOND, slow_step, done), 0);
+    gyre_defer(loop, &other.deferred, go_again);
+    assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
+    assert_int_equal(one.steps, 20);
+    assert_true(other.ran > 10 * one.slice.turns);
+}
+
 static int checks;
 
 static void on_check(gyre_hook *hook)
@@ -239,6 +282,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LOOP_TEST(steps_run_to_the_end),
         LOOP_TEST(each_turn_serves_the_loop_between_budgets),
+        LOOP_TEST(others_get_more_turns_while_they_have_work),
         LOOP_TEST(two_slices_take_turns),
         LOOP_TEST(a_failing_step_ends_it),
         LOOP_TEST(cancel_calls_done_and_no_step),
