@@ -417,7 +417,8 @@ static void on_proxy_connection(gyre_stream *stream, int status)
     }
     near_half = calloc(1, sizeof(*near_half));
     far_half = calloc(1, sizeof(*far_half));
-    assert_true(near_half != NULL && far_half != NULL);
+    if (near_half == NULL || far_half == NULL)
+        abort();
     begun += 2;
     near_half->other = far_half;
     far_half->other = near_half;
