@@ -1,7 +1,7 @@
 /*
- * The pool under stress: cancels that race the threads, a sole job that is cancelled, a loop that is
- * closed while others submit to a shared pool, loops that leave a group under load, posts from one
- * and from eight threads. What it must not do is for ASan and TSan to see.
+ * The pool under stress: cancels that race the threads, a sole job that is cancelled, loops that
+ * leave a group with work under way; and posts from one and from eight threads, also while the loop
+ * is closed. What it must not do is for ASan and TSan to see.
  */
 #include "peers.h"
 
