@@ -155,16 +155,19 @@ static int begin(job *self, const char *way)
 
 static void on_request(gyre_http_request *request, void *data)
 {
-    unsigned n = 0;
-    char way[16] = "";
+    const char *target = gyre_http_target(request);
+    char *way = NULL;
+    unsigned long n = 0;
     job *self;
 
     (void)data;
-    if (strcmp(gyre_http_target(request), "/") == 0) {
+    if (strcmp(target, "/") == 0) {
         (void)gyre_http_respond(request, 200, NULL, 0, "hello\n", 6);
         return;
     }
-    if (sscanf(gyre_http_target(request), "/fib?n=%2u&way=%15s", &n, way) != 2 || n > N_MAX) {
+    if (strncmp(target, "/fib?n=", 7) == 0)
+        n = strtoul(target + 7, &way, 10);
+    if (way == NULL || strncmp(way, "&way=", 5) != 0 || n > N_MAX) {
         (void)gyre_http_respond(request, 404, NULL, 0, "not found\n", 10);
         return;
     }
@@ -172,7 +175,7 @@ static void on_request(gyre_http_request *request, void *data)
     if (self != NULL) {
         self->request = request;
         self->fib.stack[self->fib.depth++] = (uint8_t)n;
-        if (begin(self, way) == 0)
+        if (begin(self, way + 5) == 0)
             return;
         free(self);
     }

@@ -220,11 +220,12 @@ static int compare(const void *a, const void *b)
 static void print(double seconds)
 {
     const size_t last = sample_count > 0 ? sample_count - 1 : 0;
+    const size_t half = last / 2;
+    const size_t most = last / 100 * 99;
 
     qsort(samples, sample_count, sizeof(*samples), compare);
-    printf("%.0f %.0f %.0f %.0f %u\n", (double)sample_count / seconds,
-           (double)samples[last / 2] / 1e3, (double)samples[last / 100 * 99] / 1e3,
-           (double)samples[last] / 1e3, fibonaccis);
+    printf("%.0f %.0f %.0f %.0f %u\n", (double)sample_count / seconds, (double)samples[half] / 1e3,
+           (double)samples[most] / 1e3, (double)samples[last] / 1e3, fibonaccis);
 }
 
 int main(int argc, char **argv)

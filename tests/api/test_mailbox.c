@@ -207,9 +207,11 @@ static void bad_sizes_are_refused(void **state)
 
 /* ---- other threads ---- */
 
+static uint32_t names[SENDERS] = {0, 1, 2, 3};
+
 static void *send_each(void *context)
 {
-    message item = {.from = (uint32_t)(uintptr_t)context};
+    message item = {.from = *(const uint32_t *)context};
 
     while (item.number < EACH) {
         const int error = gyre_sender_send(door, &item);
@@ -228,8 +230,8 @@ static void many_senders_lose_nothing(void **state)
 
     (void)state;
     open_box(ROOM, on_message);
-    for (uintptr_t i = 0; i < SENDERS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, send_each, (void *)i), 0);
+    for (int i = 0; i < SENDERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, send_each, &names[i]), 0);
     while (received < SENDERS * EACH)
         assert_int_equal(gyre_loop_run(loop, GYRE_RUN_ONCE), 1);
     for (int i = 0; i < SENDERS; i++)
@@ -242,7 +244,7 @@ static void many_senders_lose_nothing(void **state)
 
 static void *send_until_gone(void *context)
 {
-    message item = {.from = (uint32_t)(uintptr_t)context};
+    message item = {.from = *(const uint32_t *)context};
     int error;
 
     while (__atomic_load_n(&go, __ATOMIC_ACQUIRE) == 0)
@@ -265,9 +267,9 @@ static void a_close_while_others_send_is_exact(void **state)
         pthread_t threads[SENDERS];
 
         open_box(4, on_message);
-        for (uintptr_t i = 0; i < SENDERS; i++) {
+        for (int i = 0; i < SENDERS; i++) {
             gyre_sender_ref(door);
-            assert_int_equal(pthread_create(&threads[i], NULL, send_until_gone, (void *)i), 0);
+            assert_int_equal(pthread_create(&threads[i], NULL, send_until_gone, &names[i]), 0);
         }
         __atomic_store_n(&go, 1, __ATOMIC_RELEASE);
         for (int turn = 0; turn < round % 4; turn++)

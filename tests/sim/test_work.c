@@ -41,7 +41,7 @@ static void on_message(gyre_mailbox *mailbox, void *item, int status)
     (void)mailbox;
     assert_int_equal(status, 0);
     it.received[*(int *)item]++;
-    note((uint64_t)(1000 + *(int *)item));
+    note(1000 + (uint64_t) * (int *)item);
 }
 
 static void on_closed(gyre_handle *handle)
