@@ -127,7 +127,7 @@ function(gyre_script_command script name_var command_var)
   endif()
 endfunction()
 
-foreach(folder tools exercises)
+foreach(folder tools exercises site)
   gyre_script_tests(${folder} scripts)
   foreach(script IN LISTS scripts)
     gyre_script_command(${script} name command)

@@ -172,8 +172,7 @@ class Reload(ClusterTest):
         for count in range(1, RELOADS + 1):
             cluster.send(signal.SIGHUP)
             wait_until(lambda n=count: cluster.errors().count("the reload failed") == n, "a failed reload")
-        cluster.wait_for_workers(2)
-        self.assertEqual(cluster.workers(), before)
+        self.assertEqual(cluster.wait_for_workers(2), before)
         wait_until(lambda: descriptors(cluster.pid) == fds, f"{fds} descriptors, as before")
         os.rename(self.site.root + "-away", self.site.root)
         self.ask(cluster)
@@ -241,7 +240,7 @@ class Upgrade(ClusterTest):
             cluster.send(signal.SIGUSR2)
             wait_until(lambda n=count: cluster.errors().count("the reload failed") == n, "a failed upgrade")
             self.ask(cluster)
-        self.assertEqual(cluster.workers(), before)
+        self.assertEqual(cluster.wait_for_workers(2), before)
         wait_until(lambda: descriptors(cluster.pid) == fds, f"{fds} descriptors, as before")
         self.assertIn("Exec format error", cluster.errors())
         self.replace()
