@@ -51,26 +51,18 @@ static void start_timer(gyre_stream *stream)
 
 void gyrei_limits_restart(gyre_stream *stream)
 {
-    gyrei_stream_extra *extra = stream->extra;
-
-    if ((extra->idle_ns | extra->write_ns) == 0)
+    if (stream->extra->idle_ns == 0)
         return;
-    extra->active_ns = clock_ns(stream);
-    extra->progress_ns = extra->active_ns;
+    stream->extra->active_ns = clock_ns(stream);
     start_timer(stream);
 }
 
 void gyrei_limits_progress(gyre_stream *stream)
 {
-    gyrei_stream_extra *extra = stream->extra;
-
-    if (extra == NULL || extra->write_ns == 0)
+    if (stream->extra == NULL || stream->extra->write_ns == 0)
         return;
-    extra->progress_ns = clock_ns(stream);
-    if (!gyrei_timer_node_started(&extra->timer) ||
-        extra->timer.deadline_ns > extra->progress_ns + extra->write_ns)
-        gyrei_timer_node_start(stream->handle.loop, &extra->timer,
-                               gyrei_time_add(extra->progress_ns, extra->write_ns), 0);
+    stream->extra->progress_ns = clock_ns(stream);
+    start_timer(stream);
 }
 
 void gyrei_limits_fire(gyre_loop *loop, gyre_timer_node *node)
@@ -105,7 +97,8 @@ int gyre_stream_set_deadlines(gyre_stream *stream, uint64_t idle_ns, uint64_t wr
         return error;
     stream->extra->idle_ns = idle_ns;
     stream->extra->write_ns = write_ns;
-    gyrei_limits_active(stream);
+    gyrei_limits_restart(stream);
+    gyrei_limits_progress(stream);
     return 0;
 }
 

@@ -205,7 +205,7 @@ void gyrei_blocks_free(gyre_loop *loop);
 /* The halves of the functions below for streams that have limits of their own. */
 void gyrei_limits_restart(gyre_stream *stream);
 void gyrei_limits_watch_queue(gyre_stream *stream);
-/* The write queue moved, or came to be. */
+/* The write queue moved, or came to be, and what is left of it waits for the kernel. */
 void gyrei_limits_progress(gyre_stream *stream);
 /* `bytes` more queued: GYRE_ENOBUFS past the cap. */
 int gyrei_limits_admit(gyre_stream *stream, uint64_t bytes);

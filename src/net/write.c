@@ -183,8 +183,8 @@ static void send_later(gyre_stream *stream)
                      on_sent);
     stream->out.pointer = req->bufs;
     stream->out.arg32 = req->buf_count;
-    gyrei_limits_progress(stream);
     gyrei_stream_submit(stream, &stream->out);
+    gyrei_limits_progress(stream);
 }
 
 static void shut_down(gyre_stream *stream)

@@ -18,6 +18,7 @@ static int write_timeouts;
 static int drained;
 static int drain_error;
 static uint64_t timed_out_ns;
+static uint64_t write_timed_out_ns;
 
 static int set_up(void **state)
 {
@@ -45,8 +46,10 @@ static void on_written(gyre_write_req *req, int status)
     (void)req;
     if (status == 0)
         written++;
-    else if (status == GYRE_ETIMEDOUT)
-        write_timeouts++;
+    if (status != GYRE_ETIMEDOUT)
+        return;
+    write_timed_out_ns = clock_ns();
+    write_timeouts++;
 }
 
 static void on_drain(gyre_stream *stream, int status)
@@ -158,28 +161,81 @@ static void a_write_that_makes_no_progress_ends(void **state)
     assert_int_equal(gyre_write_copy(&tcp->stream, "x", 1), GYRE_ETIMEDOUT);
 }
 
-static void read_a_little(gyre_timer *timer)
+/* Runs until the timer has ticked so often, or a write came to its deadline. */
+static void run_ticks(const int *ticks, int goal)
 {
-    static char bytes[256 * 1024];
-    const int *peer = timer->data;
-
-    (void)peer_receive(*peer, bytes, sizeof(bytes));
+    while (*ticks < goal && write_timeouts == 0)
+        assert_true(gyre_loop_run(loop, GYRE_RUN_ONCE) >= 0);
 }
 
+/* The peer reads what there is, and the queue moves: its time begins anew. */
 static void a_write_that_makes_progress_goes_on(void **state)
 {
+    char *bytes = lasting(MIB);
     gyre_timer *timer = timer_new("timer");
+    int ticks = 0;
     int peer;
     gyre_pipe *local = pipe_new("pipe", &peer);
+    uint64_t last = clock_ns();
 
     (void)state;
-    timer->data = &peer;
-    assert_int_equal(gyre_stream_set_deadlines(&local->stream, 0, 50 * DEADLINE_NS), 0);
-    write_bytes(&local->stream, 4 * MIB);
-    gyre_timer_start(timer, GYRE_MILLISECOND, GYRE_MILLISECOND, read_a_little);
-    run_until(&written, 1);
-    assert_int_equal(write_timeouts, 0);
+    timer->data = &ticks;
+    assert_int_equal(gyre_stream_set_deadlines(&local->stream, 0, DEADLINE_NS), 0);
+    write_bytes(&local->stream, 64 * MIB);
+    gyre_timer_start(timer, DEADLINE_NS / 2, DEADLINE_NS / 2, count_tick);
+    for (int i = 1; i <= 8 && write_timeouts == 0; i++) {
+        run_ticks(&ticks, i);
+        if (write_timeouts > 0)
+            break; /* the machine stood still for longer than the deadline */
+        last = clock_ns();
+        assert_true(peer_receive(peer, bytes, MIB) > 0);
+        run_turns(1);
+    }
     gyre_timer_stop(timer);
+    if (write_timeouts == 0)
+        run_until(&write_timeouts, 1);
+    assert_true(write_timed_out_ns - last >= DEADLINE_NS);
+}
+
+/* A peer that sends, and does not read, comes to the deadline like one that is silent. */
+static void received_bytes_put_no_write_deadline_off(void **state)
+{
+    gyre_timer *timer = timer_new("timer");
+    int ticks = 0;
+    int peer;
+    gyre_tcp *tcp = tcp_new("tcp", &peer);
+
+    (void)state;
+    timer->data = &ticks;
+    assert_int_equal(gyre_stream_set_deadlines(&tcp->stream, 0, 10 * DEADLINE_NS), 0);
+    assert_int_equal(gyre_read_start(&tcp->stream, on_read), 0);
+    write_bytes(&tcp->stream, 10 * MIB);
+    gyre_timer_start(timer, DEADLINE_NS / 4, DEADLINE_NS / 4, count_tick);
+    for (int i = 1; i <= 120 && write_timeouts == 0; i++) {
+        peer_send(peer, "x", 1);
+        run_ticks(&ticks, i);
+    }
+    assert_true(reads > 0);
+    assert_int_equal(write_timeouts, 1);
+}
+
+/* A deadline that never comes is as good as none, also beside one that does. */
+static void an_endless_write_deadline_leaves_the_idle_one(void **state)
+{
+    gyre_timer *timer = timer_new("timer");
+    int ticks = 0;
+    int peer;
+    gyre_tcp *tcp = tcp_new("tcp", &peer);
+
+    (void)state;
+    timer->data = &ticks;
+    assert_int_equal(gyre_stream_set_deadlines(&tcp->stream, DEADLINE_NS, UINT64_MAX), 0);
+    assert_int_equal(gyre_read_start(&tcp->stream, on_read), 0);
+    write_bytes(&tcp->stream, 10 * MIB);
+    gyre_timer_start(timer, 4 * DEADLINE_NS, 0, count_tick);
+    run_until(&ticks, 1);
+    assert_int_equal(timeouts, 1);
+    assert_int_equal(write_timeouts, 0);
 }
 
 static void deadlines_of_a_closing_stream_are_an_error(void **state)
@@ -203,16 +259,25 @@ static void the_cap_refuses_and_what_was_taken_is_sent(void **state)
 {
     int peer;
     gyre_pipe *local = pipe_new("pipe", &peer);
+    char *bytes = lasting(16 * MIB);
+    size_t sent = 6000;
+    size_t got = 0;
 
     (void)state;
     assert_int_equal(gyre_stream_set_budget(&local->stream, 0, 0, 10000, NULL), 0);
     assert_int_equal(gyre_write_copy(&local->stream, lasting(6000), 6000), 0);
-    (void)fill(gyre_stream_fd(&local->stream));
+    sent += fill(gyre_stream_fd(&local->stream));
     assert_int_equal(gyre_write_copy(&local->stream, lasting(6000), 6000), 0);
     assert_int_equal(gyre_write_copy(&local->stream, lasting(6000), 6000), GYRE_ENOBUFS);
     assert_int_equal(gyre_write_copy(&local->stream, lasting(4000), 4000), 0);
     assert_int_equal(gyre_write_copy(&local->stream, "x", 1), GYRE_ENOBUFS);
     assert_int_equal(gyre_queued_bytes(&local->stream), 10000);
+    while (gyre_queued_bytes(&local->stream) > 0) {
+        got += peer_receive(peer, bytes, 16 * MIB);
+        assert_true(gyre_loop_run(loop, GYRE_RUN_ONCE) >= 0);
+    }
+    got += peer_receive(peer, bytes, 16 * MIB);
+    assert_int_equal(got, sent + 10000);
 }
 
 static void one_write_above_the_cap_is_taken_by_an_empty_queue(void **state)
@@ -290,6 +355,8 @@ int main(void)
         LIMIT_TEST(an_idle_deadline_can_be_taken_back),
         LIMIT_TEST(a_write_that_makes_no_progress_ends),
         LIMIT_TEST(a_write_that_makes_progress_goes_on),
+        LIMIT_TEST(received_bytes_put_no_write_deadline_off),
+        LIMIT_TEST(an_endless_write_deadline_leaves_the_idle_one),
         LIMIT_TEST(deadlines_of_a_closing_stream_are_an_error),
         LIMIT_TEST(the_cap_refuses_and_what_was_taken_is_sent),
         LIMIT_TEST(one_write_above_the_cap_is_taken_by_an_empty_queue),
