@@ -259,6 +259,7 @@ static void respond_with_file(transfer *self)
 {
     const struct gyre_fs_stat *stat = &self->fs.stat;
     const int64_t modified_s = stat->modified_ns / (int64_t)GYRE_SECOND;
+    const int64_t now_s = gyre_loop_wall_ns(self->files->loop) / (int64_t)GYRE_SECOND;
     const char *range = gyre_http_header_of(self->request, "range");
     gyre_http_header *headers = self->headers;
     uint64_t first = 0;
@@ -272,7 +273,7 @@ static void respond_with_file(transfer *self)
     (void)snprintf(self->tag, sizeof(self->tag), "\"%llx-%llx-%llx\"",
                    (unsigned long long)stat->inode, (unsigned long long)stat->size,
                    (unsigned long long)stat->modified_ns);
-    gyrei_http_date_format(modified_s, self->date);
+    gyrei_http_date_format(modified_s < now_s ? modified_s : now_s, self->date);
     status = gyrei_http_match(self->request, self->tag, modified_s, &use_range);
     if (status != 0) {
         respond_without_body(self, status, headers, 2);
@@ -310,17 +311,20 @@ static bool ends_with_slash(const char *target)
     return len > 0 && target[len - 1] == '/';
 }
 
-/* Writes a path so that it is one in a URI, whatever its bytes are. Returns its end. */
-static char *encode_path(const char *path, char *to)
+/*
+ * Writes a text so that it may stand in a URI, whatever its bytes are; those of `kept` mean what
+ * they mean there. Returns its end.
+ */
+static char *encode(const char *text, const char *kept, char *to)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                 "-._~!$&'()*+,;=:@/";
     static const char digits[] = "0123456789ABCDEF";
 
-    for (; *path != '\0'; path++) {
-        const unsigned char byte = (unsigned char)*path;
+    for (; *text != '\0'; text++) {
+        const unsigned char byte = (unsigned char)*text;
 
-        if (strchr(plain, byte) != NULL) {
+        if (strchr(plain, byte) != NULL || strchr(kept, byte) != NULL) {
             *to++ = (char)byte;
         } else {
             *to++ = '%';
@@ -341,7 +345,7 @@ static void redirect(transfer *self)
     const char *target = gyre_http_target(self->request);
     const char *query = target + strcspn(target, "?#");
     const char *path = strcmp(self->path, ".") == 0 ? "" : self->path;
-    char *location = malloc(3 * strlen(path) + strlen(query) + 3);
+    char *location = malloc(3 * (strlen(path) + strlen(query)) + 3);
     gyre_http_header header = {"Location", location};
     char *end;
 
@@ -350,10 +354,11 @@ static void redirect(transfer *self)
         return;
     }
     location[0] = '/';
-    end = encode_path(path, location + 1);
+    end = encode(path, "", location + 1);
     if (end[-1] != '/')
         *end++ = '/';
-    memcpy(end, query, strlen(query) + 1);
+    end = encode(query, "?#%", end);
+    *end = '\0';
     gyrei_http_respond_error(self->request, 301, &header, 1);
     free(location);
     end_transfer(self);

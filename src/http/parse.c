@@ -251,11 +251,23 @@ static int check_host(gyrei_http_conn *conn)
     return 0;
 }
 
+/* A URI of http has a host, and no user in front of it (RFC 9110, sections 4.2.1 and 4.2.4). */
+static bool authority_is_valid(char *authority, size_t len)
+{
+    const char behind = authority[len];
+    bool valid;
+
+    authority[len] = '\0';
+    valid = authority[0] != '\0' && authority[0] != ':' && host_is_valid(authority);
+    authority[len] = behind;
+    return valid;
+}
+
 /* Origin form, absolute form cut down to it, or "*" for OPTIONS (RFC 9112, section 3.2). */
 static int check_target(gyrei_http_conn *conn)
 {
     char *target = conn->head;
-    const char *path;
+    char *path;
 
     if (conn->parser.method == HTTP_CONNECT)
         return refuse(conn, 501);
@@ -269,15 +281,11 @@ static int check_target(gyrei_http_conn *conn)
         path = target + 8;
     else
         return refuse(conn, 400);
-    if (strcspn(path, "/?#") == 0)
-        return refuse(conn, 400); /* a URI of http has a host (RFC 9110, section 4.2.1) */
-    if (path[strcspn(path, "/?#")] != '/') {
-        /* No path means "/"; it fits, because the scheme goes. */
-        target[0] = '/';
-        memmove(target + 1, path + strcspn(path, "/?#"), strlen(path + strcspn(path, "/?#")) + 1);
-        return 0;
-    }
-    path = strchr(path, '/');
+    if (!authority_is_valid(path, strcspn(path, "/?#")))
+        return refuse(conn, 400);
+    path += strcspn(path, "/?#");
+    if (*path != '/')
+        *target++ = '/'; /* no path means "/"; it fits, because the scheme goes */
     memmove(target, path, strlen(path) + 1);
     return 0;
 }
@@ -390,7 +398,9 @@ static int on_message_complete(llhttp_t *parser)
     gyrei_http_conn *conn = conn_of(parser);
 
     conn->part = GYREI_HTTP_ALL;
-    conn->keep_alive = llhttp_should_keep_alive(parser) != 0;
+    /* llhttp overlooks a close beside a keep-alive in HTTP/1.0 (RFC 9112, section 9.3). */
+    conn->keep_alive =
+        llhttp_should_keep_alive(parser) != 0 && (parser->flags & F_CONNECTION_CLOSE) == 0;
     return HPE_PAUSED;
 }
 

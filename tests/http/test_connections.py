@@ -58,6 +58,7 @@ class Persistence(ConnectionTest):
         self.assertEqual(self.exchange(version="1.0"), ("close", False))
         self.assertEqual(self.exchange("Connection: keep-alive", version="1.0"), ("keep-alive", True))
         self.assertEqual(self.exchange("Connection: close", version="1.0"), ("close", False))
+        self.assertEqual(self.exchange("Connection: keep-alive, close", version="1.0"), ("close", False))
 
     def test_upgrades_are_declined(self):
         self.assertEqual(self.exchange("Connection: Upgrade", "Upgrade: websocket"), (None, True))

@@ -59,6 +59,15 @@ class Whole(ContentTest):
         response = self.ask(target="/empty")
         self.assertEqual((response.status, response["content-length"], response.body), (200, "0", b""))
 
+    def test_a_file_from_the_future_is_of_now(self):
+        # no Last-Modified behind Date (RFC 9110, section 8.8.2.1)
+        os.utime(self.write("future", b"x"), (4e9, 4e9))
+        response = self.ask(target="/future")
+        modified, date = (email.utils.parsedate_to_datetime(response[name]) for name in ("last-modified", "date"))
+        self.assertLessEqual(modified, date)
+        again = self.ask("If-Modified-Since: " + response["last-modified"], target="/future")
+        self.assertEqual(again.status, 200)
+
     def test_etag_changes_with_the_file(self):
         path = self.write("changing", b"one")
         tags = {self.ask(target="/changing")["etag"]}

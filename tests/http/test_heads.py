@@ -139,7 +139,8 @@ class RequestLine(HeadTest):
                 self.accepted(request("GET", target), 404)
         self.accepted(request("OPTIONS", "*"), 405)
         for target in ("*", "hello.txt", "test:80", "ftp://test/hello.txt", "http:/hello.txt", "http:hello.txt",
-                       "?a", "#a", "../hello.txt", "http:///hello.txt", "file:///hello.txt"):
+                       "?a", "#a", "../hello.txt", "http:///hello.txt", "file:///hello.txt", "http://:80/hello.txt",
+                       "http://user@test/hello.txt", "http://test:x/hello.txt", "http://te<st/hello.txt"):
             with self.subTest(target=target):
                 self.refused(request("GET", target), 400)
 

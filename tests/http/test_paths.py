@@ -192,6 +192,8 @@ class Directories(PathTest):
     def test_redirects(self):
         self.redirects("/dir", "/dir/")
         self.redirects("/dir?a=b&c", "/dir/?a=b&c")
+        self.redirects("/dir?a=%2F?b#c", "/dir/?a=%2F?b#c")
+        self.redirects('/dir?\xff"<>\\|', "/dir/?%FF%22%3C%3E%5C%7C")
         self.redirects("/dir/sub", "/dir/sub/")
         self.redirects("http://other/dir", "/dir/")
         self.redirects("/dir/sub/..", "/dir/")
