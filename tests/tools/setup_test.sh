@@ -18,7 +18,7 @@ printf '#!/bin/sh\necho "installed have"\nexit 1\n' >"$temp/bin/dpkg-query"
 chmod +x "$temp/bin/"*
 
 run() {
-    PATH="$temp/bin:$PATH" GYRE_PACKAGES="$temp/list" sh "$root/tools/setup.sh" \
+    PATH="$temp/bin:$PATH" GYRE_PACKAGES="$temp/list" sh "$root/tools/setup.sh" "$@" \
         >"$temp/out" 2>&1 </dev/null
 }
 
@@ -34,6 +34,12 @@ grep -q 'setup: .*' "$temp/out" || fail "no message"
 grep -q 'lacking' "$temp/out" || fail "the message does not name the package"
 grep -q 'other' "$temp/out" || fail "the message does not name the package of a missing command"
 if grep -q '\bhave\b' "$temp/out"; then fail "it names an installed package"; fi
+
+printf 'have\n[one]\nhave\n[two]\nlacking\n' >"$temp/list"
+run one || fail "nothing of the group is missing, yet it failed: $(cat "$temp/out")"
+if run two; then fail "a package of the group is missing, yet it succeeded"; fi
+if run one two; then fail "a package of the second group is missing, yet it succeeded"; fi
+if run; then fail "a package is missing, yet it succeeded"; fi
 
 # A machine without dpkg-query: only the tools that the script itself needs are on the path.
 mkdir "$temp/other"
