@@ -1,5 +1,5 @@
-# The short way: `make` sets the machine up and builds build/gyre, `make run` serves site/,
-# `make check` runs every test. The build itself is CMake's; see CMakeLists.txt.
+# The short way: `make` sets the machine up and builds build/gyre, `make run` builds the site and
+# serves it, `make check` runs every test. The build itself is CMake's; see CMakeLists.txt.
 BUILD ?= build
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
@@ -7,21 +7,26 @@ PORT ?= 8080
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := all
-.PHONY: all setup build run check install bench site format tidy clean exercises
+.PHONY: all setup configure build run check install bench site format tidy clean exercises
 
 all: build
 
 setup:
 	@tools/setup.sh
 
-build: setup
+configure:
+	@tools/setup.sh build
 	@cmake --preset release -B $(BUILD) --log-level=WARNING
+
+build: configure
 	@cmake --build $(BUILD) -j $(JOBS)
 
-run: build
-	$(BUILD)/gyre serve site --host 127.0.0.1 --port $(PORT)
+# Only what it needs: the program, and the site.
+run: configure site
+	@cmake --build $(BUILD) -j $(JOBS) --target gyre_program
+	$(BUILD)/gyre serve $(BUILD)/site --host 127.0.0.1 --port $(PORT)
 
-check: build
+check: setup build
 	ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure --no-tests=error
 
 install: build
@@ -31,7 +36,8 @@ bench: setup
 	bench/run --build $(BUILD)/bench
 
 site:
-	@if [ -x tools/site ]; then tools/site; else echo "site/ is served as it is"; fi
+	@tools/setup.sh site
+	@tools/site --out $(BUILD)/site
 
 format: setup
 	tools/format --fix

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what tools/packages.txt names and this machine lacks. When nothing is missing it asks
-# dpkg once and ends, without running apt: the second run takes no time. Never reads stdin.
+# Installs what tools/packages.txt names and this machine lacks: all of it, or the groups that are
+# named. When nothing is missing it asks dpkg once and ends, without running apt: the second run
+# takes no time. Never reads stdin. usage: tools/setup.sh [GROUP...]
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -12,10 +13,22 @@ die() {
 }
 
 # The names wanted here, one a line: comments out, and "A?command" only where command is absent.
+# Those before the first heading belong to every group.
 wanted() {
+    groups=" $* "
+    here=yes
     while read -r name _; do
         case $name in
-        '' | '#'*) ;;
+        '' | '#'*) continue ;;
+        '['*']')
+            name=${name#\[}
+            here=no
+            case $groups in '  ' | *" ${name%\]} "*) here=yes ;; esac
+            continue
+            ;;
+        esac
+        [ $here = yes ] || continue
+        case $name in
         *'?'*) command -v "${name#*\?}" >/dev/null 2>&1 || echo "${name%%\?*}" ;;
         *) echo "$name" ;;
         esac
@@ -78,8 +91,9 @@ command -v dpkg-query >/dev/null 2>&1 ||
     die "this is not Debian (no dpkg-query). Install the equivalents of tools/packages.txt by hand,
 setup: then build with: cmake --preset release && cmake --build --preset release"
 
+all=$#
 # shellcheck disable=SC2046 # package names have no blanks
-set -- $(wanted)
+set -- $(wanted "$@")
 # shellcheck disable=SC2046
 set -- $(missing "$@")
 if [ $# -gt 0 ]; then
@@ -88,4 +102,4 @@ if [ $# -gt 0 ]; then
     set -- $(missing "$@")
     [ $# -eq 0 ] || die "still missing after the installation: $*"
 fi
-setup_node
+[ "$all" -ne 0 ] || setup_node
