@@ -145,6 +145,10 @@ foreach(folder IN LISTS program_folders)
     gyre_add_backend_tests(${folder}.${name} ${folder} ${command})
   endforeach()
 endforeach()
+# These start many processes, and measure how soon one follows another: nothing else runs beside them.
+foreach(backend IN LISTS GYRE_BACKENDS)
+  set_tests_properties(cmd.cluster.${backend} PROPERTIES RUN_SERIAL TRUE)
+endforeach()
 
 # Each public header compiles alone, as strict C11 and as C++17, without _GNU_SOURCE.
 enable_language(CXX)

@@ -51,7 +51,8 @@ int main(int argc, char **argv)
     gyre_address here;
     gyre_cluster_options cluster = {sizeof(cluster),  .addresses = &here, .address_count = 1,
                                     .ctx = listeners, .setup = setup,     .drain = drain};
-    int error = gyre_address_ip(&here, "127.0.0.1", (uint16_t)(argc > 1 ? atoi(argv[1]) : 7000));
+    const long port = argc > 1 ? strtol(argv[1], NULL, 10) : 7000;
+    int error = gyre_address_ip(&here, "127.0.0.1", (uint16_t)port);
     if (error == 0 && (error = gyre_cluster_run(&cluster)) < 0 && !gyre_cluster_is_worker())
         fprintf(stderr, "echo_cluster: %s\n", gyre_strerror(error));
     return error < 0;

@@ -77,8 +77,6 @@ int gyrei_handover(gyrei_master *master)
 {
     const int state = write_state(master);
     char variable[64];
-    sigset_t ours;
-    sigset_t before;
     char **env;
     int error;
 
@@ -86,15 +84,12 @@ int gyrei_handover(gyrei_master *master)
         return state;
     (void)snprintf(variable, sizeof(variable), GYREI_MASTER_VARIABLE "=%d", state);
     env = gyrei_environment(variable, false);
-    gyrei_master_signals(&ours);
-    sigprocmask(SIG_BLOCK, &ours, &before);
     set_kept(master, state, 0);
     errno = ENOMEM;
     if (env != NULL)
         (void)execve(master->program.path, master->program.argv, env);
     error = -errno;
     set_kept(master, state, FD_CLOEXEC);
-    sigprocmask(SIG_SETMASK, &before, NULL);
     free(env);
     close(state);
     return error;

@@ -52,23 +52,88 @@ static void on_watchdog(gyre_timer *timer)
     gyrei_notify("WATCHDOG=1");
 }
 
-void gyrei_master_settle(gyrei_master *master)
+/* ---- which signals get through ---- */
+
+static void let_signals(bool through)
 {
-    const gyrei_plan *plan = &master->plan;
-    uint64_t next_ns;
+    sigset_t set;
+
+    gyrei_master_signals(&set);
+    sigprocmask(through ? SIG_UNBLOCK : SIG_BLOCK, &set, NULL);
+}
+
+static void do_nothing(int signum)
+{
+    (void)signum;
+}
+
+/*
+ * Blocked until they are watched. What is restored when the watchers close must not kill a process
+ * that ends in good order; nor is it SIG_IGN, which would discard a signal that came while the
+ * program before this one handed over (signal(7)).
+ */
+static void block_signals(void)
+{
+    struct sigaction action = {.sa_handler = do_nothing, .sa_flags = SA_RESTART};
+    sigset_t set;
+
+    let_signals(false);
+    gyrei_master_signals(&set);
+    sigdelset(&set, SIGCHLD);
+    for (int signum = 1; signum < SIGNALS_MAX; signum++) {
+        if (sigismember(&set, signum) == 1)
+            (void)sigaction(signum, &action, NULL);
+    }
+    (void)signal(SIGCHLD, SIG_DFL); /* who died meanwhile is looked for once it is watched */
+}
+
+/* ---- the master follows its workers to another program ---- */
+
+static bool may_hand_over(const gyrei_master *master)
+{
+    return master->upgrade_due && master->by_path && master->plan.next_generation == 0 &&
+           master->plan.phase == GYREI_PLAN_SERVING;
+}
+
+/*
+ * What was caught before the signals were blocked is known to this program only: it is served in
+ * the turn that ends with the second call. It may have changed what is to be done.
+ */
+static void on_last_turns(gyre_hook *hook)
+{
+    gyrei_master *master = hook->data;
     int error;
 
-    if (plan->phase == GYREI_PLAN_ENDED) {
-        gyre_loop_stop(master->loop);
+    if (++master->turns < 2)
         return;
-    }
-    if (master->upgrade_due && master->by_path && plan->next_generation == 0 &&
-        plan->phase == GYREI_PLAN_SERVING) {
+    gyre_hook_stop(hook);
+    if (may_hand_over(master)) {
         master->upgrade_due = false;
         error = gyrei_handover(master);
         gyrei_master_log(master, "%s: %s: the master stays as it is", master->program.path,
                          gyre_strerror(error));
     }
+    let_signals(true);
+}
+
+static void begin_handover(gyrei_master *master)
+{
+    let_signals(false);
+    master->turns = 0;
+    gyre_hook_start(&master->last_turns, on_last_turns);
+}
+
+void gyrei_master_settle(gyrei_master *master)
+{
+    const gyrei_plan *plan = &master->plan;
+    uint64_t next_ns;
+
+    if (plan->phase == GYREI_PLAN_ENDED) {
+        gyre_loop_stop(master->loop);
+        return;
+    }
+    if (may_hand_over(master) && !gyre_is_active(&master->last_turns.handle))
+        begin_handover(master);
     next_ns = gyrei_plan_next_ns(plan);
     if (next_ns == UINT64_MAX)
         gyre_timer_stop(&master->tick);
@@ -123,7 +188,6 @@ static int watch_signals(gyrei_master *master)
 {
     static const int numbers[GYREI_MASTER_SIGNALS] = {SIGTERM, SIGINT,  SIGHUP,  SIGUSR1,
                                                       SIGUSR2, SIGTTIN, SIGTTOU, SIGCHLD};
-    sigset_t set;
 
     for (int i = 0; i < GYREI_MASTER_SIGNALS; i++) {
         int error = gyre_signal_init(master->loop, &master->signals[i]);
@@ -135,22 +199,8 @@ static int watch_signals(gyrei_master *master)
         if (error != 0)
             return error;
     }
-    gyrei_master_signals(&set);
-    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    let_signals(true);
     return 0;
-}
-
-/* What is restored when the watchers close must not kill a process that ends in good order. */
-static void block_signals(void)
-{
-    sigset_t set;
-
-    gyrei_master_signals(&set);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    for (int signum = 1; signum < SIGNALS_MAX; signum++) {
-        if (sigismember(&set, signum) == 1)
-            (void)signal(signum, signum == SIGCHLD ? SIG_DFL : SIG_IGN);
-    }
 }
 
 /* ---- its life ---- */
@@ -159,7 +209,11 @@ static int start_timers(gyrei_master *master)
 {
     const uint64_t watchdog_ns = gyrei_notify_watchdog_ns();
     gyre_timer *const timers[] = {&master->tick, &master->reap, &master->watchdog};
+    const int failed = gyre_hook_init(master->loop, &master->last_turns, GYRE_HOOK_IDLE);
 
+    if (failed != 0)
+        return failed;
+    master->last_turns.data = master;
     for (size_t i = 0; i < sizeof(timers) / sizeof(timers[0]); i++) {
         const int error = gyre_timer_init(master->loop, timers[i]);
 

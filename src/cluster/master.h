@@ -7,6 +7,7 @@
 
 #include "cluster/plan.h"
 #include "cluster/process.h"
+#include "gyre/hook.h"
 #include "gyre/poll.h"
 #include "gyre/signal.h"
 #include "gyre/timer.h"
@@ -38,15 +39,17 @@ typedef struct gyrei_master {
     gyrei_program program;
     gyrei_child *children;
     gyre_signal signals[GYREI_MASTER_SIGNALS];
-    gyre_timer tick;     /* the plan's */
-    gyre_timer reap;     /* a child whose socket has ended and that could not be waited for yet */
-    gyre_timer watchdog; /* systemd's */
-    uint32_t wanted;     /* workers, as options and signals have it */
-    bool by_path;        /* workers of the serving generation are of the file at the path */
-    bool next_by_path;   /* those of the one that starts */
-    bool upgrade_wanted; /* SIGUSR2 came: so will be the next generation */
-    bool upgrade_due;    /* it serves: the master follows */
-    int32_t error;       /* why the first generation could not be started */
+    gyre_timer tick;      /* the plan's */
+    gyre_timer reap;      /* a child whose socket has ended and that could not be waited for yet */
+    gyre_timer watchdog;  /* systemd's */
+    uint32_t wanted;      /* workers, as options and signals have it */
+    bool by_path;         /* workers of the serving generation are of the file at the path */
+    bool next_by_path;    /* those of the one that starts */
+    bool upgrade_wanted;  /* SIGUSR2 came: so will be the next generation */
+    bool upgrade_due;     /* it serves: the master follows */
+    gyre_hook last_turns; /* before the hand-over, with signals blocked */
+    uint32_t turns;
+    int32_t error; /* why the first generation could not be started */
 } gyrei_master;
 
 /* One line, by the log of the loops' options. */
@@ -70,7 +73,10 @@ gyrei_child *gyrei_child_find(const gyrei_master *master, uint32_t id);
 
 /* ---- handover.c ---- */
 
-/* Executes the program at its path, in this process; returns a GYRE_E* when that fails. */
+/*
+ * Executes the program at its path, in this process; returns a GYRE_E* when that fails. With the
+ * master's signals blocked, so that one that comes meanwhile waits for the next program.
+ */
 int gyrei_handover(gyrei_master *master);
 /* Whether this process was handed a cluster. */
 bool gyrei_handover_is_due(void);

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """gyre serve --workers: reload, upgrade and scaling lose no request; deaths harm nobody else; ends in good order."""
+import contextlib
 import os
 import shutil
 import signal
@@ -101,10 +102,17 @@ class Reload(ClusterTest):
         for _ in range(50):
             cluster.send(signal.SIGHUP)
             time.sleep(0.02)
-        now = cluster.wait_for_workers(2, first)
+        # The last generation is told by its lasting: between two, too, there may be two workers.
+        seen = [0.0, None]
+
+        def lasts():
+            now = cluster.workers()
+            if now != seen[1]:
+                seen[:] = [time.monotonic(), now]
+            return len(now) == 2 and not set(now) & set(first) and time.monotonic() - seen[0] > 0.5 * SLOW
+
+        wait_until(lasts, "two workers that stay", 4 * LIMIT_S)
         self.ask(cluster)
-        time.sleep(0.3)
-        self.assertEqual(cluster.workers(), now)
 
     def test_an_idle_client_keeps_its_connection_for_one_request_more(self):
         cluster = self.start(1)
@@ -247,6 +255,26 @@ class Upgrade(ClusterTest):
         cluster.reload(2, signal.SIGUSR2)
         self.ask(cluster)
 
+    def test_a_signal_to_a_master_that_hands_over_is_not_lost(self):
+        cluster = self.start(1)
+        # The kernel runs this instead of the next program, with SIGTERM blocked as the master has left it.
+        self.replace(
+            b'#!/bin/sh\n[ -z "$GYRE_MASTER" ] || kill -TERM $$\nexec "%s" "$@"\n' % os.fsencode(os.path.realpath(PROGRAM))
+        )
+        cluster.send(signal.SIGUSR2)
+        self.assertEqual(cluster.ended_with_errors(), "")
+
+    def test_an_end_at_any_moment_of_an_upgrade(self):
+        self.noisy = True
+        for step in range(8):
+            cluster = self.start(1)
+            old = cluster.workers()
+            cluster.send(signal.SIGUSR2)
+            wait_until(lambda c=cluster, o=old: c.workers() != o, "a new worker")
+            time.sleep(step / 500)  # no waiting for anything: each step strikes at another moment
+            cluster.send(signal.SIGTERM)
+            cluster.ended_with_errors()
+
 
 class Deaths(ClusterTest):
     def test_a_killed_worker_is_replaced_and_the_others_notice_nothing(self):
@@ -254,15 +282,17 @@ class Deaths(ClusterTest):
         cluster = self.start(2)
         load = self.load(cluster, keep=KEEP_ALIVE, rate=0)
         time.sleep(0.6)  # who lived so long is replaced at once
+        took = []
         for _ in range(5):
             victim = cluster.workers()[0]
             mine = time.monotonic()
             os.kill(victim, signal.SIGKILL)
             wait_until(lambda v=victim: len(cluster.workers()) == 2 and v not in cluster.workers(), "a successor")
-            self.assertLess(time.monotonic() - mine, 0.2 * SLOW)
+            took.append(time.monotonic() - mine)
             self.ask(cluster)
             time.sleep(0.7)
         load.stop()
+        self.assertLess(sorted(took)[2], 0.2 * SLOW, "the median of five")
         # A connection of the victim breaks, once: it had at most one request in flight.
         self.assertLessEqual(sum(load.errors.values()), 5 * KEEP_ALIVE)
         self.assertEqual(cluster.errors().count("died of signal 9"), 5)
@@ -271,11 +301,10 @@ class Deaths(ClusterTest):
         self.noisy = True
         cluster = self.start(1)
         began, used = time.monotonic(), processor_s(cluster.pid)
-        deaths = 0
         while time.monotonic() - began < 2:
             for pid in cluster.workers():
-                os.kill(pid, signal.SIGKILL)
-                deaths += 1
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             time.sleep(0.005)
         self.assertLess(cluster.errors().count("died of signal"), 12)
         if not SANITIZE:
@@ -393,7 +422,10 @@ class Outside(ClusterTest):
             self.assertTrue(client.recv(4096))
         sockets = []
         for pid in cluster.workers():
-            links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+            links = []
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                with contextlib.suppress(FileNotFoundError):  # a file that was just sent is closed
+                    links.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
             sockets.append(sum(link.startswith("socket:") for link in links))
         self.assertGreaterEqual(min(sockets), 0.35 * count)
         self.assertGreaterEqual(sum(sockets), count)
