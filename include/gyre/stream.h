@@ -290,7 +290,8 @@ GYRE_EXPORT int gyre_shutdown(gyre_stream *stream, gyre_write_req *req, gyre_wri
  * that fails or comes to its deadline closes it at once.
  *
  * Params: cb: may be NULL.
- * Owns:   as gyre_close. gyre_close may still be called, to close at once.
+ * Owns:   as gyre_close. Until gyre_is_closing says that it has come to that, gyre_close may still
+ *         be called, to close at once.
  * Thread: loop.
  * Phase:  as gyre_close.
  * Errors: none; finishing twice, or a stream that is being closed, is a programmer's error.

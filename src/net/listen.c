@@ -45,10 +45,12 @@ static void settle_stop(gyre_stream *listener)
     }
 }
 
-/* Accepts if nothing speaks against it. */
+/* Accepts if nothing speaks against it: a callback's own turns may have brought the stop's end. */
 void gyrei_listen_settle(gyre_stream *listener)
 {
-    if (gyrei_handle_is_closing(&listener->handle) || (listener->flags & GYREI_STREAM_PAUSED) != 0)
+    if (gyrei_handle_is_closing(&listener->handle) ||
+        (listener->flags & GYREI_STREAM_LISTENING) == 0 ||
+        (listener->flags & GYREI_STREAM_PAUSED) != 0)
         return;
     if ((listener->flags & GYREI_STREAM_UNLISTENING) != 0)
         settle_stop(listener);

@@ -141,6 +141,35 @@ static void it_is_never_told_from_inside_the_call(void **state)
     assert_int_equal(stopped, 1);
 }
 
+static void stop_and_run_turns(gyre_stream *listener, int status)
+{
+    if (status == GYRE_ECANCELED) {
+        stopped++;
+        return;
+    }
+    assert_int_equal(stopped, 0);
+    take(listener);
+    assert_int_equal(gyre_listen_stop(listener), 0);
+    run_until(&stopped, 1);
+}
+
+/* The end may be told inside the callback of a connection, by a turn of its own. */
+static void it_may_be_told_in_a_nested_turn(void **state)
+{
+    gyre_tcp *listener = listener_new(stop_and_run_turns);
+
+    (void)state;
+    peer_connect(listener);
+    run_until(&accepted, 1);
+    peer_connect(listener);
+    run_turns(5);
+    assert_int_equal(accepted, 1);
+    assert_int_equal(stopped, 1);
+    assert_false(gyre_is_active(&listener->handle));
+    assert_int_equal(gyre_listen(&listener->stream, 0, accept_all), 0);
+    run_until(&accepted, 2);
+}
+
 static void a_close_comes_instead(void **state)
 {
     gyre_tcp *listener = listener_new(hold);
@@ -160,6 +189,7 @@ int main(void)
         STOP_TEST(another_one_goes_on_without_a_loss),
         STOP_TEST(a_connection_that_is_not_taken_comes_before_the_end),
         STOP_TEST(it_is_never_told_from_inside_the_call),
+        STOP_TEST(it_may_be_told_in_a_nested_turn),
         STOP_TEST(a_close_comes_instead),
     };
 
