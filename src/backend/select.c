@@ -1,8 +1,8 @@
 /*
  * Which backend a loop gets: the one file that knows them all.
  *
- * "auto" takes the first that this kernel supports, quietly. One that is named and refused gives
- * way to the next with one line in the log; with `strict` the refusal is the answer.
+ * "auto" takes the first that this kernel supports. One that is refused gives way to the next with
+ * one line in the log; with `strict` the refusal of one that was named is the answer.
  */
 #include "backend/backends.h"
 
@@ -50,8 +50,7 @@ int gyrei_backend_select(gyre_loop *loop, const char *name, bool strict,
         }
         if ((strict && !any) || i + 1 == BACKENDS || !is_refusal(error))
             return error;
-        if (!any)
-            gyrei_log(loop, "gyre: backend %s refused (%s); using %s", backends[i]->name,
-                      gyre_strerror(error), backends[i + 1]->name);
+        gyrei_log(loop, "gyre: backend %s refused (%s); using %s", backends[i]->name,
+                  gyre_strerror(error), backends[i + 1]->name);
     }
 }
