@@ -6,22 +6,14 @@ root=${GYRE_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
 build=${GYRE_BUILD_DIR:-$root/build}
 program=${GYRE_PROGRAM:-$build/gyre}
 
-for tool in clang-14 wasm-ld-14 node npm chromium; do
+for tool in clang-14 wasm-ld-14; do
     command -v $tool >/dev/null || {
         echo "demo_test: skipped, there is no $tool"
         exit 77
     }
 done
 modules=$build/site-tests
-if ! cmp -s "$root/tests/site/package.json" "$modules/package.json"; then
-    mkdir -p "$modules"
-    rm -f "$modules/package.json"
-    cp "$root/tests/site/package.json" "$modules/wanted.json"
-    (cd "$modules" && cp wanted.json package.json && npm install --no-audit --no-fund --loglevel=error) || {
-        rm -f "$modules/package.json"
-        exit 1
-    }
-fi
+sh "$root/tests/site/modules.sh" "$modules" || exit $?
 
 temp=$(mktemp -d)
 server=
@@ -37,5 +29,4 @@ until grep -q listening "$temp/out"; do
     sleep 0.02
 done
 url=$(sed -n 's/^listening on \(http:[^ ]*\).*/\1/p' "$temp/out")
-cp "$root"/tests/site/*.mjs "$modules/"
 cd "$modules" && node demo.mjs "$url/"
