@@ -4,6 +4,8 @@ BUILD ?= build
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PORT ?= 8080
+# of tools/packages.txt
+GROUPS = build
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := all
@@ -15,13 +17,14 @@ setup:
 	@tools/setup.sh
 
 configure:
-	@tools/setup.sh build
+	@tools/setup.sh $(GROUPS)
 	@cmake --preset release -B $(BUILD) --log-level=WARNING
 
 build: configure
 	@cmake --build $(BUILD) -j $(JOBS)
 
 # Only what it needs: the program, and the site.
+run: GROUPS = build site
 run: configure site
 	@cmake --build $(BUILD) -j $(JOBS) --target gyre_program
 	$(BUILD)/gyre serve $(BUILD)/site --host 127.0.0.1 --port $(PORT)
