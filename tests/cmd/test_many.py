@@ -15,6 +15,8 @@ from cmd_support import BACKEND, LIMIT_S, SANITIZE, Started
 # poll(2) looks at all of them in each turn: it is not for so many.
 CONNECTIONS = 2000 if BACKEND == "poll" else 15000
 ACTIVE = 16
+# Bytes an idle connection: its handle of 256, and little more. Few connections are measured less exactly.
+MEMORY_MAX = 400 if BACKEND == "poll" else 356
 ROUNDS = 200
 SPARE = 200  # descriptors for everything else
 RESET = struct.pack("ii", 1, 0)  # no TIME_WAIT: the ports are free for the next run
@@ -85,7 +87,7 @@ class Many(unittest.TestCase):
         self.assertLess(processor_s(pid) - used, 0.02)
         print(f"{self.count} connections, {ACTIVE} active, {each:.0f} bytes an idle connection", file=sys.stderr)
         if not SANITIZE:
-            self.assertLess(each, 1000)
+            self.assertLess(each, MEMORY_MAX)
 
 
 if __name__ == "__main__":
