@@ -269,6 +269,19 @@ GYRE_EXPORT void gyre_sim_host_pause(gyre_sim_host *host, uint64_t for_ns);
 GYRE_EXPORT void gyre_sim_host_signal(gyre_sim_host *host, int signum);
 
 /*
+ * Says how long the jobs take that the host's loops give to a pool from now on: each a time from
+ * `min_ns` to `max_ns`, by the seed. At first up to 5 ms.
+ *
+ * Params: host: of this world. min_ns: not over `max_ns`.
+ * Owns:   nothing.
+ * Thread: loop; the thread that made the world is that of all its loops.
+ * Phase:  any.
+ * Errors: none.
+ * Since:  0.1.
+ */
+GYRE_EXPORT void gyre_sim_host_job_time(gyre_sim_host *host, uint64_t min_ns, uint64_t max_ns);
+
+/*
  * Cuts two hosts off from each other, or joins them again.
  *
  * Params: cut: 1 or 0.

@@ -254,6 +254,7 @@ void gyrei_sim_host_open(gyre_sim_host *host)
     gyrei_list_init(&host->bound);
     gyrei_list_init(&host->stale);
     gyrei_list_init(&host->jobs);
+    host->job_max_ns = 5 * GYRE_MILLISECOND;
     gyrei_list_init(&host->signals);
     gyrei_sim_memory_init(host);
     gyrei_sim_env_init(host);

@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 
-static const uint64_t job_max_ns = 5 * GYRE_MILLISECOND;
 static const uint64_t slow_job_max_ns = 2 * GYRE_SECOND;
 
 /* ---- jobs ---- */
@@ -48,6 +47,8 @@ void gyrei_sim_job_start(const gyrei_env *env, void *job, void (*run)(void *job)
     gyre_sim_host *host = gyrei_sim_host_of(env);
     gyre_sim *sim = host->sim;
     const bool slow = gyrei_sim_strikes(sim, GYRE_SIM_SLOW_JOB);
+    const uint64_t span_ns = slow ? slow_job_max_ns : host->job_max_ns - host->job_min_ns;
+    const uint64_t least_ns = slow ? 0 : host->job_min_ns;
     sim_job *one = gyrei_sim_new(sizeof(*one));
 
     one->host = host;
@@ -55,7 +56,15 @@ void gyrei_sim_job_start(const gyrei_env *env, void *job, void (*run)(void *job)
     one->run = run;
     gyrei_list_append(&host->jobs, &one->link);
     gyrei_sim_schedule(sim, &one->event,
-                       gyrei_sim_below(&sim->random, slow ? slow_job_max_ns : job_max_ns), run_job);
+                       least_ns + (span_ns > 0 ? gyrei_sim_below(&sim->random, span_ns) : 0),
+                       run_job);
+}
+
+void gyre_sim_host_job_time(gyre_sim_host *host, uint64_t min_ns, uint64_t max_ns)
+{
+    GYRE_ASSERT(min_ns <= max_ns);
+    host->job_min_ns = min_ns;
+    host->job_max_ns = max_ns;
 }
 
 bool gyrei_sim_job_cancel(const gyrei_env *env, void *job)

@@ -154,6 +154,8 @@ struct gyre_sim_host {
     uint64_t alloc_count;
 
     gyre_link jobs;
+    uint64_t job_min_ns; /* how long one takes */
+    uint64_t job_max_ns;
     gyre_link signals;
 };
 

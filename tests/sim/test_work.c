@@ -137,10 +137,70 @@ static void each_seed_heals_and_is_the_same_again(void **state)
     assert_true(others > SEEDS / 2); /* and another seed is another order */
 }
 
+/* ---- how long jobs take ---- */
+
+enum { TIMED = 8 };
+
+static gyre_work timed[TIMED];
+static uint64_t done_after_ns[TIMED];
+static gyre_sim *timed_sim;
+static uint64_t timed_begun_ns;
+
+static void run_nothing(gyre_work *work)
+{
+    (void)work;
+}
+
+static void timed_done(gyre_work *work, int status)
+{
+    assert_int_equal(status, 0);
+    done_after_ns[work - timed] = gyre_sim_now_ns(timed_sim) - timed_begun_ns;
+}
+
+static int boot_timed(gyre_sim_host *host, gyre_loop *loop, void *ctx)
+{
+    const uint64_t *limits_ns = ctx;
+
+    timed_begun_ns = gyre_sim_now_ns(timed_sim);
+    gyre_sim_host_job_time(host, limits_ns[0], limits_ns[1]);
+    for (int i = 0; i < TIMED; i++) {
+        if (gyre_work_submit(loop, &timed[i], NULL, run_nothing, timed_done) != 0)
+            return GYRE_ENOMEM;
+    }
+    return 0;
+}
+
+static void run_timed(uint64_t seed, uint64_t min_ns, uint64_t max_ns)
+{
+    const gyre_sim_options options = {.size = sizeof(options), .seed = seed};
+    uint64_t limits_ns[] = {min_ns, max_ns};
+    gyre_sim_host *host;
+
+    memset(done_after_ns, 0, sizeof(done_after_ns));
+    assert_int_equal(gyre_sim_init(&timed_sim, &options), 0);
+    assert_int_equal(gyre_sim_host_init(timed_sim, &host, "host", boot_timed, NULL, limits_ns), 0);
+    (void)gyre_sim_run(timed_sim, 60 * GYRE_SECOND);
+    gyre_sim_close(timed_sim);
+    for (int i = 0; i < TIMED; i++) {
+        assert_true(done_after_ns[i] >= min_ns);
+        assert_true(done_after_ns[i] <= max_ns + GYRE_MILLISECOND); /* and the loop's own time */
+    }
+}
+
+static void jobs_take_the_time_that_was_said(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        run_timed(seed, 400 * GYRE_MILLISECOND, 400 * GYRE_MILLISECOND);
+        run_timed(seed, 10 * GYRE_MILLISECOND, 30 * GYRE_MILLISECOND);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_seed_heals_and_is_the_same_again),
+        cmocka_unit_test(jobs_take_the_time_that_was_said),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
