@@ -393,18 +393,25 @@ int gyre_loop_alive(const gyre_loop *loop)
     return loop->alive > 0 || has_posts(loop);
 }
 
-static int run_default(gyre_loop *loop)
+/* Timers that are due before the first turn of DEFAULT. */
+static void run_due_timers(gyre_loop *loop)
 {
     const gyre_phase outer = loop->phase;
+
+    if (!gyre_loop_alive(loop) || loop->stop)
+        return;
+    loop->depth++;
+    gyre_loop_update_now(loop);
+    run_phase(loop, &phase_timers);
+    set_phase(loop, outer);
+    loop->depth--;
+}
+
+static int run_default(gyre_loop *loop)
+{
     int error = 0;
 
-    if (gyre_loop_alive(loop) && !loop->stop) {
-        loop->depth++;
-        gyre_loop_update_now(loop);
-        run_phase(loop, &phase_timers);
-        set_phase(loop, outer);
-        loop->depth--;
-    }
+    run_due_timers(loop);
     while (error == 0 && gyre_loop_alive(loop) && !loop->stop)
         error = run_turn(loop, true);
     return error;
@@ -443,6 +450,20 @@ int gyre_loop_run(gyre_loop *loop, gyre_run_mode mode)
         error = mode == GYRE_RUN_ONCE ? run_one_turn(loop) : run_turn(loop, false);
     stop_served(loop);
     return error != 0 ? error : gyre_loop_alive(loop);
+}
+
+int gyrei_loop_run_part(gyre_loop *loop, bool is_first)
+{
+    int error = 0;
+
+    if (is_first) {
+        error = claim(loop);
+        if (error == 0)
+            run_due_timers(loop);
+    } else if (gyre_loop_alive(loop) && !loop->stop) {
+        error = run_turn(loop, true);
+    }
+    return error != 0 ? error : gyre_loop_alive(loop) && !loop->stop;
 }
 
 bool gyrei_loop_unwind(gyre_loop *loop)

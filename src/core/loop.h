@@ -144,6 +144,12 @@ void gyrei_trace_phase(gyre_loop *loop, gyre_trace_type type);
 void gyrei_trace_callback(gyre_loop *loop, gyre_trace_type type, const gyrei_frame *frame);
 
 /*
+ * gyre_loop_run in DEFAULT mode in parts, for who looks at the loop in between: what is due before
+ * the first turn, then a turn each. 1 while there is one more, 0, or an error.
+ */
+int gyrei_loop_run_part(gyre_loop *loop, bool is_first);
+
+/*
  * For a shutdown of a loop that cannot wait, because its kernel has refused: runs what needs none
  * of it, results of cancelled operations and close callbacks. False when nothing was left to run.
  */
