@@ -44,6 +44,14 @@ class Actors(unittest.TestCase):
             self.assertEqual(sum(received), tokens * hops)
 
 
+class ThreadCost(unittest.TestCase):
+    def test_a_thread_costs_a_stack_and_switches(self):
+        output = subprocess.run([os.path.join(EXAMPLES, "thread_cost"), "200"], check=True, capture_output=True, text=True,
+                                timeout=LIMIT_S).stdout
+        self.assertGreater(float(re.search(r"pages touched +([0-9.]+) KiB", output).group(1)), 1)
+        self.assertGreaterEqual(float(re.search(r"switches +([0-9.]+) a line", output).group(1)), 1)
+
+
 class PubSub(unittest.TestCase):
     def setUp(self):
         self.server = subprocess.Popen([os.path.join(EXAMPLES, "pubsub"), "0", "65536"],
