@@ -3,7 +3,7 @@
 #   tests/api/test_*.c      public headers and tests/support only; once per backend
 #   tests/backend/test_*.c  internal headers; once per backend
 #   tests/sim/test_*.c      public headers and the simulated kernel; once
-#   tests/FOLDER/*          scripts named test_*.{sh,py} or *_test.{sh,py}: tools and exercises once,
+#   tests/FOLDER/*          scripts named test_*.{sh,py} or *_test.{sh,py}: tools, exercises, demo, site once,
 #                           http and cmd per backend. Other files there are helpers of the scripts.
 # The environment of a test: GYRE_BACKEND and GYRE_BACKEND_STRICT=1 (per backend), GYRE_SOURCE_DIR,
 # GYRE_BUILD_DIR, GYRE_PROGRAM (the program), GYRE_CC, GYRE_SANITIZE, GYRE_SLOW (a factor for time
@@ -127,11 +127,14 @@ function(gyre_script_command script name_var command_var)
   endif()
 endfunction()
 
-foreach(folder tools exercises site)
+foreach(folder tools exercises demo site)
   gyre_script_tests(${folder} scripts)
   foreach(script IN LISTS scripts)
     gyre_script_command(${script} name command)
     gyre_add_test(${folder}.${name} ${folder} ${command})
+    if(folder STREQUAL site) # a browser, on a machine that does other things
+      set_tests_properties(${folder}.${name} PROPERTIES TIMEOUT 240)
+    endif()
   endforeach()
 endforeach()
 set(program_folders cmd)

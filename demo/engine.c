@@ -5,82 +5,51 @@
 
 #include "core/loop.h"
 
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-enum { ORDER_FIRST = 4096, CROWD_READY = 100 };
-
-/* Less than this is the time that things take, and no sleep. */
-#define SLEPT_NS (10 * GYRE_MICROSECOND)
+enum { ORDER_FIRST = 4096, ORDER_LINE = 96 };
 
 /* ---- the trace sink ---- */
 
 static void note_order(engine *self, const char *name)
 {
-    const size_t len = strlen(name);
+    int len;
 
-    if (self->order_len + len + 2 > self->order_room) {
-        self->order_room = self->order_room * 2 + len + ORDER_FIRST;
+    if (self->order_len + ORDER_LINE > self->order_room) {
+        self->order_room = self->order_room * 2 + ORDER_FIRST;
         self->order = realloc(self->order, self->order_room);
         if (self->order == NULL)
             abort();
     }
-    memcpy(self->order + self->order_len, name, len);
-    self->order_len += len;
-    self->order[self->order_len++] = '\n';
-    self->order[self->order_len] = '\0';
-}
-
-static uint32_t ready_count(const gyre_loop *loop)
-{
-    return loop->runnable_count;
-}
-
-static bool has_crowd(const engine *self)
-{
-    for (uint32_t i = 0; i < self->program.count; i++) {
-        if (self->tasks[i].text->kind == TASK_CROWD && self->tasks[i].open > 0)
-            return true;
-    }
-    return false;
-}
-
-static void on_wait_over(engine *self)
-{
-    const uint64_t slept_ns = gyre_sim_now_ns(self->sim) - self->wait_ns;
-    const uint32_t ready = ready_count(self->loop);
-
-    /* Of a crowd's turns, which are many, the ones that bring much are shown. */
-    if (has_crowd(self) && ready < CROWD_READY && self->loop->idle_count == 0)
-        return;
-    if (slept_ns >= SLEPT_NS)
-        frame_make(self, NULL, NULL,
-                   "Nothing was ready, so the loop slept in the kernel for %u.%u ms, and used no "
-                   "processor. %s",
-                   (uint32_t)(slept_ns / GYRE_MILLISECOND),
-                   (uint32_t)(slept_ns / (GYRE_MILLISECOND / 10) % 10),
-                   ready > 0 ? "A socket woke it." : "The first timer, or a message, ends that.");
-    else if (ready > 0)
-        frame_make(self, NULL, NULL,
-                   "One call asks the kernel about every socket: %u %s ready, and all of them are "
-                   "served in this turn.",
-                   ready, ready == 1 ? "is" : "are");
-    else
-        frame_make(self, NULL, NULL, "The kernel is asked, and has nothing: nobody waits for it.");
+    len = snprintf(self->order + self->order_len, ORDER_LINE, "%u %s %.40s\n", self->turn,
+                   gyre_phase_name(gyre_loop_phase(self->loop)), name != NULL ? name : "-");
+    self->order_len += (size_t)len;
 }
 
 static void on_phase(engine *self, gyre_phase phase)
 {
     const gyre_loop *loop = self->loop;
 
-    frame_crowd(self, false);
+    if (phase == GYRE_PHASE_CHECK) /* the poll phase is over */
+        frame_crowd(self, false);
     self->phase = phase;
-    if (phase == GYRE_PHASE_PREPARE) /* the wait comes next */
-        self->wait_ns = gyre_sim_now_ns(self->sim);
-    if (phase == GYRE_PHASE_POLL)
-        on_wait_over(self);
-    else if (phase == GYRE_PHASE_PENDING && (loop->task_count > 0 || loop->runnable_count > 0))
-        frame_make(self, NULL, NULL, "Turn %u begins, with the work that was put off.", self->turn);
+    switch (phase) {
+    case GYRE_PHASE_PENDING:
+        self->may_sleep = loop->task_count == 0 && loop->runnable_count == 0;
+        if (!self->may_sleep)
+            frame_make(self, NULL, NULL,
+                       "Turn %s begins, with what was put off until now: the pending phase.",
+                       words_count(self->turn));
+        break;
+    case GYRE_PHASE_PREPARE: wait_begins(self); break; /* the wait comes next */
+    case GYRE_PHASE_POLL: wait_over(self); break;
+    case GYRE_PHASE_NONE:
+    case GYRE_PHASE_TIMERS:
+    case GYRE_PHASE_IDLE:
+    case GYRE_PHASE_CHECK:
+    case GYRE_PHASE_CLOSE: break;
+    }
 }
 
 static void on_trace(void *ctx, const gyre_trace_event *event)
@@ -91,14 +60,9 @@ static void on_trace(void *ctx, const gyre_trace_event *event)
         return;
     switch (event->type) {
     case GYRE_TRACE_TURN_BEGIN: self->turn++; break;
-    case GYRE_TRACE_TURN_END:
-        frame_crowd(self, false);
-        self->phase = GYRE_PHASE_NONE;
-        break;
+    case GYRE_TRACE_TURN_END: self->phase = GYRE_PHASE_NONE; break;
     case GYRE_TRACE_PHASE: on_phase(self, event->phase); break;
-    case GYRE_TRACE_CALLBACK_ENTER:
-        note_order(self, event->name != NULL ? event->name : "-");
-        break;
+    case GYRE_TRACE_CALLBACK_ENTER: note_order(self, event->name); break;
     case GYRE_TRACE_CALLBACK_LEAVE:
     case GYRE_TRACE_OP_STATE:
     case GYRE_TRACE_HANDLE_INIT:
@@ -108,38 +72,55 @@ static void on_trace(void *ctx, const gyre_trace_event *event)
 
 /* ---- running ---- */
 
+static const char mode_names[][16] = {"GYRE_RUN_DEFAULT", "GYRE_RUN_ONCE", "GYRE_RUN_NOWAIT"};
+
 static void finish(engine *self)
 {
-    static const char *const why[] = {
-        "Nothing keeps the loop alive any more: no active handle, no request. gyre_loop_run returns.",
-        "GYRE_RUN_ONCE was one turn, which may sleep: gyre_loop_run returns, whatever is left.",
-        "GYRE_RUN_NOWAIT was one turn that never sleeps: gyre_loop_run returns, whatever is left.",
-    };
-
     frame_crowd(self, true);
     self->is_ended = true;
-    self->depth = 0;
-    self->stack[self->depth++] = "main";
-    frame_make(self, NULL, NULL, "%s",
-               why[self->program.mode == GYRE_RUN_DEFAULT || !gyre_loop_alive(self->loop)
-                       ? 0
-                       : (int)self->program.mode]);
+    self->phase = GYRE_PHASE_NONE;
+    self->depth = 1;
+    if (!gyre_loop_alive(self->loop))
+        frame_make(self, NULL, NULL,
+                   "Nothing keeps the loop alive any more, no handle that is active and no request: "
+                   "so gyre_loop_run returns to main.");
+    else
+        frame_make(self, NULL, NULL,
+                   "%s has had its turn, so gyre_loop_run returns to main, which ends here. What "
+                   "still waits was never served.",
+                   mode_names[self->program.mode]);
+}
+
+/* In ONCE and NOWAIT mode main has a loop of its own around. */
+static void call_once(engine *self)
+{
+    self->stack[1] = "gyre_loop_run";
+    self->depth = 2;
+    (void)gyre_loop_run(self->loop, self->program.mode);
+    self->calls++;
+    frame_crowd(self, true);
+    if (self->calls == self->program.calls || !gyre_loop_alive(self->loop)) {
+        finish(self);
+        return;
+    }
+    self->depth = 1;
+    frame_make(self, NULL, "work",
+               "%s has had its one turn, so gyre_loop_run returns, and main does what is its own: "
+               "it takes %u ms, and the loop waits for it.",
+               mode_names[self->program.mode], self->program.work_ms);
+    engine_compute(self, self->program.work_ms);
 }
 
 /* As gyre_loop_run does it: in DEFAULT mode turn after turn while something is alive. */
 static void run_turn(engine *self)
 {
-    const gyre_run_mode mode = self->program.mode;
+    const bool is_first = !self->has_begun;
 
-    if (self->is_ended)
-        return;
-    if (mode == GYRE_RUN_DEFAULT && gyre_loop_alive(self->loop)) {
-        (void)gyre_loop_run_turns(self->loop, 1);
-        return;
-    }
-    if (mode != GYRE_RUN_DEFAULT)
-        (void)gyre_loop_run(self->loop, mode);
-    finish(self);
+    self->has_begun = true;
+    if (self->program.mode != GYRE_RUN_DEFAULT)
+        call_once(self);
+    else if (gyrei_loop_run_part(self->loop, is_first) <= 0)
+        finish(self);
 }
 
 static void begin(engine *self)
@@ -151,7 +132,8 @@ static void begin(engine *self)
     gyre_loop_update_now(self->loop);
     tasks_start(self);
     frame_make(self, NULL, NULL,
-               "main has set everything up, and hands the thread to the loop: gyre_loop_run.");
+               "main has set everything up, and hands the thread to the loop: from here on the loop "
+               "calls, and the program is called.");
     self->stack[self->depth++] = "gyre_loop_run";
 }
 
@@ -174,15 +156,19 @@ static int make_world(engine *self, uint64_t seed)
                                       .fds_max = 2 * CROWD_MAX + 256};
     int error = gyre_sim_init(&self->sim, &options);
 
-    if (error == 0)
-        error = gyre_sim_host_init(self->sim, &self->server, "server", boot, NULL, NULL);
+    for (uint32_t i = 0; error == 0 && i < self->program.workers; i++) {
+        worker *one = &self->workers[i];
+
+        one->of = self;
+        one->index = i;
+        error = gyre_sim_host_init(self->sim, &one->host, "worker", worker_boot, NULL, one);
+    }
     if (error == 0)
         error = gyre_sim_host_init(self->sim, &self->clients, "clients", boot, NULL, NULL);
-    if (error == 0)
-        error = gyre_sim_run_until(self->sim, gyre_sim_now_ns(self->sim) + GYRE_MILLISECOND);
-    if (error == 0)
-        error = gyre_sim_loop_init(self->server, &self->loop, NULL);
-    return error;
+    if (error != 0)
+        return error;
+    (void)gyre_sim_run_until(self->sim, gyre_sim_now_ns(self->sim) + GYRE_MILLISECOND); /* boot */
+    return gyre_sim_loop_init(self->workers[0].host, &self->loop, NULL);
 }
 
 engine *engine_open(const program_text *program, uint64_t seed)
@@ -201,7 +187,7 @@ engine *engine_open(const program_text *program, uint64_t seed)
         self->tasks[i].id = i + 1;
     }
     gyre_loop_set_trace(self->loop, on_trace, self);
-    tasks_connect(self);
+    sockets_connect(self);
     begin(self);
     return self;
 }
@@ -220,8 +206,11 @@ void engine_close(engine *self)
     (void)gyre_loop_shutdown(self->loop, GYRE_SECOND);
     gyre_sim_close(self->sim);
     frames_free(self);
-    for (uint32_t i = 0; i < self->program.count; i++)
-        free(self->tasks[i].ours);
+    for (uint32_t i = 0; i < self->program.count; i++) {
+        free(self->tasks[i].ends);
+        free(self->tasks[i].clients);
+    }
+    free(self->frames);
     free(self->order);
     free(self);
 }
@@ -229,22 +218,25 @@ void engine_close(engine *self)
 /* False at the end. */
 static bool next_frame(engine *self)
 {
-    while (self->frame_next == self->frame_count) {
+    while (self->shown == self->events) {
         if (self->is_ended)
             return false;
         frames_free(self);
         run_turn(self);
     }
-    self->frame_next++;
     self->shown++;
     return true;
 }
 
+/* The drawn frames are the last ones. */
 const char *engine_step(engine *self, uint64_t count)
 {
-    self->draw_from = self->shown + count;
-    while (count > 0 && next_frame(self))
-        count--;
-    /* At the end fewer have come than were asked for, and the last one was not drawn. */
-    return self->frame_next > 0 ? self->frames[self->frame_next - 1] : NULL;
+    const uint64_t last = self->shown + count;
+    uint64_t behind;
+
+    self->draw_from = last;
+    while (self->shown < last && next_frame(self))
+        ;
+    behind = self->events - self->shown;
+    return behind < self->frame_count ? self->frames[self->frame_count - 1 - behind] : NULL;
 }

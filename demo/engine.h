@@ -16,6 +16,7 @@
 
 typedef struct engine engine;
 typedef struct task task;
+typedef struct worker worker;
 
 /* Where a task waits, for the picture. */
 typedef enum task_place {
@@ -28,13 +29,14 @@ typedef enum task_place {
     PLACE_AWAY /* in another process */
 } task_place;
 
-/* One end of a connection, ours or a client's. */
+/* One end of a connection, a server's or a client's. */
 typedef struct socket_end {
     gyre_tcp tcp;
     task *of;
+    worker *at; /* a server's */
     struct socket_end *peer;
     gyre_connect_req connecting;
-    gyre_timer timer; /* a client's: its next line, or its answer */
+    gyre_timer timer; /* a client's: its next line, its answer, or when it reads on */
     uint64_t sent_ns; /* a client's: when the line was sent that is not answered */
     uint32_t left;    /* a client's: lines still to send */
     bool is_open;
@@ -44,31 +46,46 @@ struct task {
     const task_text *text;
     engine *of;
     uint32_t id;
-    uint32_t ran;
     uint32_t left;
     task_place place;
     gyre_timer timer; /* ours: starts it, or is it */
     bool has_timer;
+    uint64_t due_ns; /* of that timer, as it was started */
     gyre_hook hook;
     gyre_deferred deferred;
     gyre_slice slice;
     gyre_work work;
+    bool is_computed; /* by the pool, which has yet to say so */
     gyre_post_node node;
     gyre_post_node clients_node; /* begins what happens on the clients' host */
-    socket_end *ours;            /* `count` of them; the clients' ends are behind them */
+    socket_end *ends;            /* the servers', worker after worker */
+    socket_end *clients;         /* as many */
     uint32_t count;
-    uint32_t open;
+    uint32_t ours; /* ends of the first worker: the first ones */
+    uint32_t open; /* of ours */
     uint32_t burnt_ms;
+};
+
+/* One of the loops that serve the crowd. The first is the one that is shown. */
+struct worker {
+    engine *of;
+    uint32_t index;
+    gyre_sim_host *host;
+    gyre_tcp listener;
+    uint32_t accepted;
+    uint32_t open;
+    uint64_t busy_until_ns; /* not of the first: it takes its time itself */
+    uint64_t answered;
+    uint64_t worst_ns; /* the longest that a client had to wait */
 };
 
 struct engine {
     program_text program;
     gyre_sim *sim;
-    gyre_sim_host *server;
     gyre_sim_host *clients;
-    gyre_loop *loop;
+    worker workers[WORKERS_MAX];
+    gyre_loop *loop; /* of the first worker */
     gyre_remote *remote;
-    gyre_tcp listener;
     task tasks[TASKS_MAX];
     task *accepting; /* set-up: whose connections come */
     uint64_t begun_ns;
@@ -76,20 +93,29 @@ struct engine {
     gyre_phase phase;
     uint32_t depth; /* of the stack below */
     const char *stack[8];
-    uint64_t events; /* frames made so far */
     bool is_set_up;
+    bool has_begun; /* the loop has run */
     bool is_ended;
+    uint32_t calls; /* of gyre_loop_run, when it is called again and again */
+
+    uint32_t crowd;   /* answers of the crowd that no frame has told of yet */
+    uint32_t hung_up; /* likewise */
+    uint64_t crowd_worst_ns; /* among those answers */
+
+    uint64_t wait_ns; /* when the kernel was last asked */
+    bool may_sleep;   /* nothing else was to be done then */
+    uint64_t asks;    /* how often it was */
+    uint64_t sleeps;
+
+    uint64_t events; /* frames made so far */
+    uint64_t shown;  /* frames handed out */
     uint64_t draw_from; /* frames before this one are counted, and not drawn */
-    uint64_t shown;     /* frames handed out */
-    uint32_t crowd;     /* answers of the crowd that no frame has told of yet */
-    uint64_t answered;  /* all answers of the crowd */
-    uint64_t worst_ns;  /* the longest that one of the crowd had to wait */
     uint64_t now_ns;    /* at the last frame */
-    uint64_t wait_ns;   /* when the kernel was last asked */
-    char *frames[4096]; /* of the turn that ran; JSON */
+    char **frames;      /* the drawn ones of the turn that ran: the last ones; JSON */
     uint32_t frame_count;
-    uint32_t frame_next;
-    char *order; /* the names of all callbacks that the trace sink saw, a line each */
+    uint32_t frame_room;
+
+    char *order; /* of all callbacks that the trace sink saw, a line each: turn, phase, name */
     size_t order_len;
     size_t order_room;
 };
@@ -104,10 +130,30 @@ const char *engine_step(engine *self, uint64_t count);
 
 /* ---- tasks.c ---- */
 
-/* Connects what is to be connected, before the demo's time begins. */
-void tasks_connect(engine *self);
 /* What main does before it runs the loop. */
 void tasks_start(engine *self);
+/* Around a callback: which is how the picture knows the stack. */
+void task_enter(task *self, const char *callback);
+void task_leave(task *self);
+/* Computes: the world goes on, and the loop does not. */
+void engine_compute(engine *self, uint32_t ms);
+
+/* ---- sockets.c ---- */
+
+int worker_boot(gyre_sim_host *host, gyre_loop *loop, void *ctx);
+/* Connects what is to be connected, before the demo's time begins. */
+void sockets_connect(engine *self);
+/* What happens on the clients' host, with the task `node` belongs to. */
+void on_clients_begin(gyre_post_node *node, int status);
+void on_flood(gyre_timer *timer);
+/* Sends the task's question to the other process. */
+void socket_ask(task *self);
+
+/* ---- wait.c ---- */
+
+/* Before and after the kernel is asked. */
+void wait_begins(engine *self);
+void wait_over(engine *self);
 
 /* ---- frames.c ---- */
 
@@ -120,6 +166,14 @@ void frame_make(engine *self, const task *of, const char *ran, const char *forma
  */
 void frame_crowd(engine *self, bool must);
 void frames_free(engine *self);
+/* Numbers for a sentence, "5,000" and "0.4"; good for a few calls more. */
+const char *words_count(uint64_t number);
+const char *words_ms(uint64_t ns);
+/* How many of a task's sockets the kernel has reported, and the program has not read. */
+uint32_t ready_sockets(const task *each);
+uint32_t open_sockets(const task *each);
+/* The task whose timer is the first one due, or NULL. */
+const task *first_timer(const engine *self);
 
 /* ---- source.c ---- */
 

@@ -1,7 +1,11 @@
 /*
  * The demo's programs: a list of tasks as text, small enough to stand in a URL.
  *
- *     mode default|once|nowait       how main runs the loop
+ *     mode default                   main runs the loop until nothing is alive
+ *     mode once|nowait [TIMES [MS]]  a turn, so many times, and in between main works for so long
+ *     workers COUNT                  the crowd is served by so many loops on cores of their own; the
+ *                                    picture shows the first one
+ *     beside threads                 what a thread for each connection would take stands beside it
  *     sync NAME                      main calls it before the loop runs
  *     defer NAME                     deferred work
  *     timer NAME MS [EVERY TIMES]    a timer, that may repeat
@@ -22,7 +26,13 @@
 #include <gyre.h>
 #include <stdbool.h>
 
-enum { TASKS_MAX = 16, NAME_MAX_BYTES = 20, CROWD_MAX = 5000 };
+enum {
+    TASKS_MAX = 16,
+    NAME_MAX_BYTES = 20,
+    CROWD_MAX = 5000,        /* of all crowds together */
+    CROWD_LINES_MAX = 200000, /* that they send */
+    WORKERS_MAX = 8
+};
 
 typedef enum task_kind {
     TASK_SYNC,
@@ -51,6 +61,10 @@ typedef struct task_text {
 
 typedef struct program_text {
     gyre_run_mode mode;
+    uint32_t calls;   /* of gyre_loop_run, at least 1 */
+    uint32_t work_ms; /* of main's own, before each call but the first */
+    uint32_t workers; /* at least 1 */
+    bool beside_threads;
     uint32_t count;
     task_text tasks[TASKS_MAX];
 } program_text;

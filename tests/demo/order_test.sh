@@ -1,0 +1,37 @@
+#!/bin/sh
+# The demo's order of callbacks is the library's: for each scene, what the WebAssembly of the page does a turn at a
+# time, and what the same tasks do on the native library run in one go (trace.c); and some scenes written by hand on
+# public headers only (scenes.c). The C program that the page shows compiles. A program that is wrong is refused.
+set -eu
+root=${GYRE_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
+build=${GYRE_BUILD_DIR:-$root/build}
+cc=${GYRE_CC:-cc}
+
+for tool in clang-14 wasm-ld-14 node; do
+    command -v $tool >/dev/null || {
+        echo "order_test: skipped, there is no $tool"
+        exit 77
+    }
+done
+temp=$(mktemp -d)
+trap 'rm -rf "$temp"' EXIT
+
+flags="-g -O1 -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror"
+[ -z "${GYRE_SANITIZE:-}" ] || flags="$flags -fsanitize=$GYRE_SANITIZE"
+sources=$(find "$root/demo" -name '*.c' ! -name exports.c)
+# shellcheck disable=SC2086 # one word a flag, one a source
+"$cc" $flags -I "$root/demo" -I "$root/include" -I "$root/src" -o "$temp/trace" "$root/tests/demo/trace.c" $sources \
+    "$build/libgyre.a" -luring -lpthread
+# shellcheck disable=SC2086
+"$cc" $flags -I "$root/include" -o "$temp/scenes" "$root/tests/demo/scenes.c" "$build/libgyre.a" -luring -lpthread
+"$temp/trace" >"$temp/native.txt"
+"$temp/scenes" >"$temp/byhand.txt"
+wasm=$build/demo-tests/gyre-demo.wasm
+"$root"/tools/demo "$wasm"
+
+mkdir "$temp/sources"
+node "$root/tests/demo/order.mjs" "$wasm" "$temp/native.txt" "$temp/byhand.txt" "$temp/sources"
+for source in "$temp"/sources/*.c; do
+    "$cc" -std=c11 -Wall -Wextra -Wno-unused-parameter -Werror -I "$root/include" -fsyntax-only "$source"
+done
+echo "the programs of $(ls "$temp/sources" | wc -l) scenes compile"
