@@ -71,27 +71,10 @@ setup: run as root, or with sudo that asks no password: apt-get install $*"
         die "apt-get could not install: $*"
 }
 
-# The browser tests' node modules, once for each state of the lock file.
-setup_node() {
-    dir=$root/tests/browser
-    stamp=$dir/node_modules/.gyre-stamp
-    [ -f "$dir/package.json" ] || return 0
-    lock=$dir/package-lock.json
-    [ -f "$lock" ] || die "tests/browser/package-lock.json is missing"
-    if [ -f "$stamp" ] && cmp -s "$stamp" "$lock"; then
-        return 0
-    fi
-    command -v npm >/dev/null 2>&1 || die "no npm: add it to tools/packages.txt"
-    echo "setup: npm ci in tests/browser"
-    (cd "$dir" && npm ci --no-audit --no-fund </dev/null) || die "npm ci failed in tests/browser"
-    cp "$lock" "$stamp"
-}
-
 command -v dpkg-query >/dev/null 2>&1 ||
     die "this is not Debian (no dpkg-query). Install the equivalents of tools/packages.txt by hand,
 setup: then build with: cmake --preset release && cmake --build --preset release"
 
-all=$#
 # shellcheck disable=SC2046 # package names have no blanks
 set -- $(wanted "$@")
 # shellcheck disable=SC2046
@@ -102,4 +85,3 @@ if [ $# -gt 0 ]; then
     set -- $(missing "$@")
     [ $# -eq 0 ] || die "still missing after the installation: $*"
 fi
-[ "$all" -ne 0 ] || setup_node

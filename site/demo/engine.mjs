@@ -7,7 +7,7 @@
 //   engine.seek(event)          the snapshot after that event, forwards or backwards
 //   engine.snapshot()           the present one
 //   engine.source()             the C program beside it; snapshot.line counts its lines from 1
-//   engine.trace()              the names of all callbacks that ran so far, in order
+//   engine.trace()              all callbacks that ran so far, in order: "turn phase name"
 //
 // To go back is to run again from the start: the seed makes it the same. What the start costs (thousands of
 // connections) is saved: the memory is kept as it was then, and now and then on the way.
@@ -21,8 +21,9 @@ export class ProgramError extends Error {
   }
 }
 
-const KEEP_EVERY = 500; // events
-const KEEP_BYTES = 48 << 20;
+const KEEP_EVERY = 500; // events,
+const KEEP_AFTER_MS = 25; // or what takes so long to run again
+const KEEP_BYTES = 160 << 20;
 const AT_ONCE = 1000; // events between two looks at what is to be kept
 
 const nothing = () => ({
@@ -38,8 +39,10 @@ const nothing = () => ({
   log: "Nothing has run yet: main is about to begin.",
   line: 1,
   ran: "",
-  answered: 0,
-  worst_ms: 0,
+  workers: [],
+  asks: 0,
+  sleeps: 0,
+  beside: false,
   ended: false,
   alive: 0,
 });
@@ -101,6 +104,7 @@ export async function openEngine(source) {
   const fresh = keep();
   let kept = []; // {event, memory}, the first one at event 0
   let now = nothing();
+  let spentMs = 0; // since something was kept
 
   const scenes = () =>
     Array.from({ length: c.demo_scene_count() }, (_, i) => ({
@@ -127,22 +131,31 @@ export async function openEngine(source) {
     new Uint8Array(c.memory.buffer).set(bytes, room);
     new Uint8Array(c.memory.buffer)[room + bytes.length] = 0;
     const line = c.demo_open(seed >>> 0);
-    if (line !== 0) throw new ProgramError(text(c.demo_why()), line);
+    if (line !== 0) {
+      const why = text(c.demo_why());
+      if (kept.length > 0) rewind(now.event); // what was open stays so
+      throw new ProgramError(why, line);
+    }
     now = nothing();
     kept = [{ event: 0, memory: keep(), snapshot: now }];
     return now;
   }
 
+  // When there are too many, every other one goes.
   function keepNow() {
     const last = kept[kept.length - 1];
-    if (now.event < last.event + KEEP_EVERY) return;
+    if (now.event <= last.event || (now.event < last.event + KEEP_EVERY && spentMs < KEEP_AFTER_MS)) return;
+    spentMs = 0;
+    if ((kept.length + 1) * c.memory.buffer.byteLength > KEEP_BYTES) kept = kept.filter((_, at) => at % 2 === 0);
     if ((kept.length + 1) * c.memory.buffer.byteLength <= KEEP_BYTES) kept.push({ event: now.event, memory: keep(), snapshot: now });
   }
 
   function go(count) {
     const before = now.event;
+    const began = performance.now();
     const frame = c.demo_step(count);
     if (frame !== 0) now = JSON.parse(text(frame));
+    spentMs += performance.now() - began;
     return now.event - before;
   }
 
@@ -165,6 +178,7 @@ export async function openEngine(source) {
     const from = kept.findLast((each) => each.event <= event);
     restore(from.memory);
     now = from.snapshot;
+    spentMs = 0;
     if (event > now.event) go(event - now.event);
   }
 
