@@ -14,6 +14,7 @@ static int reads;
 static int ends;
 static int closes;
 static int64_t last_nread;
+static size_t read_bytes;
 
 static void count_close(gyre_handle *handle)
 {
@@ -26,6 +27,7 @@ static void count_read(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
     (void)stream;
     last_nread = nread;
     assert_true((nread > 0) == (buf != NULL));
+    read_bytes += buf != NULL ? buf->len : 0;
     if (nread > 0)
         reads++;
     else
@@ -36,6 +38,7 @@ static int set_up(void **state)
 {
     reads = ends = closes = 0;
     last_nread = 0;
+    read_bytes = 0;
     return loop_set_up(state);
 }
 
@@ -121,6 +124,57 @@ static void a_descriptor_number_that_is_used_anew_gets_no_stale_event(void **sta
     assert_int_equal(reads, 1);
 }
 
+static gyre_pipe *fresh_streams[2 * SIBLINGS];
+static int fresh_peers[2 * SIBLINGS];
+static int fresh;
+
+/* The first closes half of its siblings; the others make streams, whose numbers were theirs. */
+static void close_half_or_replace(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
+{
+    (void)stream;
+    (void)buf;
+    assert_int_equal(nread, 1);
+    if (reads++ == 0) {
+        for (int i = 0; i < SIBLINGS; i++) {
+            if (&siblings[i]->stream != stream && i % 2 == 0)
+                gyre_close(&siblings[i]->handle, count_close);
+        }
+        return;
+    }
+    fresh_streams[fresh] = pipe_new("fresh", &fresh_peers[fresh]);
+    assert_int_equal(gyre_read_start(&fresh_streams[fresh]->stream, count_read), 0);
+    fresh++;
+}
+
+static void a_streams_number_that_is_used_anew_gets_no_stale_event(void **state)
+{
+    int peers[SIBLINGS];
+
+    (void)state;
+    fresh = 0;
+    for (int i = 0; i < SIBLINGS; i++) {
+        int fds[2];
+
+        tcp_pair(fds);
+        peers[i] = lasting_fd(fds[1]);
+        siblings[i] = lasting(sizeof(gyre_tcp));
+        assert_int_equal(gyre_tcp_init(loop, siblings[i]), 0);
+        assert_int_equal(gyre_tcp_open(siblings[i], fds[0]), 0);
+        assert_int_equal(gyre_read_start(&siblings[i]->stream, close_half_or_replace), 0);
+    }
+    run_turns(1);
+    for (int i = 0; i < SIBLINGS; i++)
+        peer_send(peers[i], "x", 1);
+    while (closes < SIBLINGS / 2 - 1 || fresh < SIBLINGS / 2 - 1)
+        assert_true(gyre_loop_run(loop, GYRE_RUN_ONCE) >= 0);
+    run_turns(5);
+    assert_int_equal(ends, 0);
+    assert_int_equal(reads, 1 + fresh);
+    for (int i = 0; i < fresh; i++)
+        peer_send(fresh_peers[i], "x", 1);
+    run_until(&reads, 1 + 2 * fresh);
+}
+
 static void close_now(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
 {
     (void)nread;
@@ -166,27 +220,39 @@ static void close_in_the_read_callback_with_in_out_and_error_pending(void **stat
 
 /* ---- ends ---- */
 
+static gyre_stream *stream_new(bool tcp, int *peer)
+{
+    return tcp ? &tcp_new("tcp", peer)->stream : &pipe_new("pipe", peer)->stream;
+}
+
+static void send_bytes_and_the_end(bool tcp, size_t count)
+{
+    static const char bytes[131072];
+    const int room = 1 << 20;
+    int peer;
+    gyre_stream *stream = stream_new(tcp, &peer);
+
+    ends = 0;
+    read_bytes = 0;
+    assert_int_equal(setsockopt(peer, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), 0);
+    assert_int_equal(gyre_read_start(stream, count_read), 0);
+    run_turns(1);
+    peer_send(peer, bytes, count);
+    assert_int_equal(shutdown(peer, SHUT_WR), 0);
+    run_until(&ends, 1);
+    assert_int_equal(last_nread, GYRE_EOF);
+    assert_int_equal(read_bytes, count);
+}
+
 /* The end of stream stands right behind as many bytes as one buffer holds. */
 static void a_fin_behind_exactly_one_buffer_is_seen(void **state)
 {
     const size_t sizes[] = {1, 4096, 16384, 65536, 131072, 65535, 65537};
-    static char bytes[131072];
 
     (void)state;
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        gyre_pipe *local = NULL;
-        int peer;
-        const int room = 1 << 20;
-
-        ends = 0;
-        local = pipe_new("pipe", &peer);
-        assert_int_equal(setsockopt(peer, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), 0);
-        assert_int_equal(gyre_read_start(&local->stream, count_read), 0);
-        run_turns(1);
-        peer_send(peer, bytes, sizes[i]);
-        assert_int_equal(shutdown(peer, SHUT_WR), 0);
-        run_until(&ends, 1);
-        assert_int_equal(last_nread, GYRE_EOF);
+        send_bytes_and_the_end(false, sizes[i]);
+        send_bytes_and_the_end(true, sizes[i]);
     }
 }
 
@@ -306,6 +372,62 @@ static void read_stop_and_start_in_the_callback_lose_nothing(void **state)
     }
 }
 
+/* ---- turns inside a read callback ---- */
+
+/* More than the loop has buffers, so that some have to wait for one. */
+enum { NESTED = 12, NESTED_BYTES = 10000 };
+
+static int inside;
+static int deepest;
+
+static void assert_all_are(const gyre_buf *buf, char byte)
+{
+    for (size_t i = 0; i < buf->len; i++)
+        assert_int_equal(buf->base[i], byte);
+}
+
+static void run_turns_inside(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
+{
+    const char *byte = stream->data;
+
+    assert_true(nread > 0);
+    read_bytes += (size_t)nread;
+    if (++inside > deepest)
+        deepest = inside;
+    assert_all_are(buf, *byte);
+    run_turns(2);
+    assert_all_are(buf, *byte);
+    inside--;
+}
+
+static void a_read_callback_that_runs_turns_keeps_its_bytes(void **state)
+{
+    char bytes[NESTED_BYTES];
+    char letters[NESTED];
+    int peers[NESTED];
+
+    (void)state;
+    deepest = 0;
+    for (int i = 0; i < NESTED; i++) {
+        gyre_stream *stream = stream_new(i % 2 == 0, &peers[i]);
+
+        letters[i] = (char)('a' + i);
+        stream->data = &letters[i];
+        assert_int_equal(gyre_read_start(stream, run_turns_inside), 0);
+    }
+    for (int round = 1; round <= 3; round++) {
+        for (int i = 0; i < NESTED; i++) {
+            memset(bytes, letters[i], sizeof(bytes));
+            peer_send(peers[i], bytes, sizeof(bytes));
+        }
+        while (read_bytes < (size_t)round * NESTED * NESTED_BYTES)
+            run_turns(1);
+    }
+    assert_int_equal(read_bytes, 3 * NESTED * NESTED_BYTES);
+    assert_int_equal(inside, 0);
+    assert_true(deepest >= 2);
+}
+
 /* ---- fairness and depth ---- */
 
 enum { QUIET = 100 };
@@ -397,6 +519,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STREAM_TEST(a_callback_closes_the_other_handles_of_its_batch),
         STREAM_TEST(a_descriptor_number_that_is_used_anew_gets_no_stale_event),
+        STREAM_TEST(a_streams_number_that_is_used_anew_gets_no_stale_event),
         STREAM_TEST(close_in_the_read_callback_with_in_out_and_error_pending),
         STREAM_TEST(a_fin_behind_exactly_one_buffer_is_seen),
         STREAM_TEST(the_end_comes_once_and_reading_is_over),
@@ -404,6 +527,7 @@ int main(void)
         STREAM_TEST(a_reset_while_reads_are_stopped_does_not_spin),
         STREAM_TEST(what_arrives_after_read_stop_is_not_lost),
         STREAM_TEST(read_stop_and_start_in_the_callback_lose_nothing),
+        STREAM_TEST(a_read_callback_that_runs_turns_keeps_its_bytes),
         STREAM_TEST(a_firehose_does_not_starve_a_hundred_others),
         STREAM_TEST(a_million_completions_chained_from_callbacks_keep_the_stack_flat),
     };
