@@ -10,6 +10,13 @@ endif()
 install(DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   FILES_MATCHING PATTERN "*.h")
 
+# The file says where it is itself, because `cmake --install --prefix` may come with another prefix.
+if(IS_ABSOLUTE ${CMAKE_INSTALL_LIBDIR})
+  set(gyre_pc_prefix ${CMAKE_INSTALL_PREFIX})
+else()
+  file(RELATIVE_PATH gyre_pc_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+  string(REGEX REPLACE "/$" "" gyre_pc_prefix "\${pcfiledir}/${gyre_pc_prefix}")
+endif()
 configure_file(cmake/gyre.pc.in gyre.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/gyre.pc
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -57,9 +57,9 @@ expect_version() {
     [ "$("$@")" = "$version" ] || fail "$* does not run or is not version $version"
 }
 
-# pkg-config, shared and static; the moved prefix is given as the .pc file's own variable.
+# pkg-config, shared and static; the file knows the prefix, whichever was given at configuring.
 pc() {
-    pkg-config --define-variable=prefix="$prefix" "$@" gyre
+    pkg-config "$@" gyre
 }
 # shellcheck disable=SC2046,SC2086 # flags are several words
 $cc $flags -std=c11 -o "$temp/shared" "$temp/app/app.c" $(pc --cflags --libs) "-Wl,-rpath,$lib"
