@@ -235,7 +235,7 @@ static void add_queued(text *to, const engine *self)
     for (uint32_t i = 0; i < self->program.count; i++) {
         const task *each = &self->tasks[i];
 
-        if (each->text->kind == TASK_FLOOD && each->ends[0].is_open)
+        if (each->text->kind == TASK_FLOOD && each->open > 0)
             add(to, "\"queued\":{\"name\":\"%s\",\"bytes\":%llu,\"low\":4096,\"high\":12288},",
                 each->text->name,
                 (unsigned long long)gyre_queued_bytes(&each->ends[0].tcp.stream));

@@ -60,7 +60,7 @@ static bool is_reserved(const char *name)
         "inline",   "int",    "long",     "main",   "register", "restrict", "return",  "short",
         "signed",   "sizeof", "static",   "struct", "switch",   "typedef",  "union",   "unsigned",
         "void",     "while",  "volatile", "loop",   "compute",  "on_close", "NULL",    "work",
-        "question",
+        "question", "LOW",  "HIGH",
     };
 
     for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
@@ -136,7 +136,9 @@ static void put_declarations(writer *to, const program_text *program)
         put(to, "int compute_a_millisecond(void); /* 1: there is more */\n");
     if (program->calls > 1)
         put(to, "void work(void); /* main's own */\n");
-    put(to, "\nstatic gyre_loop *loop;\n");
+    if (has_kind(program, 1U << TASK_FLOOD))
+        put(to, "enum { LOW = 4096, HIGH = 12288 }; /* marks of the queue */\n");
+    put(to, "%sstatic gyre_loop *loop;\n", to->line > 3 ? "\n" : "");
     for (uint32_t i = 0; i < program->count; i++)
         put_variables(to, &program->tasks[i]);
     put(to, "\n");
@@ -220,7 +222,7 @@ static void put_flood(writer *to, const task_text *what)
     put(to, "static void %s_write(gyre_stream *peer)\n{\n", name);
     put(to, "    static const char piece[4096];\n    static int left = %u;\n\n",
         (what->numbers[1] + 3) / 4);
-    put(to, "    for (; left > 0 && gyre_queued_bytes(peer) <= 12288; left--)\n");
+    put(to, "    for (; left > 0 && gyre_queued_bytes(peer) <= HIGH; left--)\n");
     put(to, "        gyre_write_copy(peer, piece, sizeof(piece));\n    if (left == 0)\n");
     mark(to, "on_close", what->name);
     put(to, "        gyre_stream_finish(peer, on_close);\n}\n\n");
@@ -228,8 +230,8 @@ static void put_flood(writer *to, const task_text *what)
     mark(to, "on_drain", what->name);
     put(to, "    %s_write(peer);\n}\n\n", name);
     put(to, "static void %s_on_flood(gyre_timer *timer)\n{\n", name);
-    put(to, "    gyre_stream_set_budget(&%s_peer.stream, 4096, 12288, 0,\n", name);
-    put(to, "                           %s_on_drain);\n", name);
+    put(to, "    gyre_stream_set_budget(&%s_peer.stream,\n", name);
+    put(to, "                           LOW, HIGH, 0, %s_on_drain);\n", name);
     mark(to, "on_flood", what->name);
     put(to, "    %s_write(&%s_peer.stream);\n}\n\n", name, name);
 }
