@@ -1,10 +1,10 @@
 // Compares the demo's order of callbacks, scene by scene, with native traces, and tries programs that are wrong.
-// usage: node order.mjs DEMO.wasm NATIVE.txt BY-HAND.txt SOURCES: writes each scene's C program into SOURCES
+// usage: node order.mjs ENGINE.mjs DEMO.wasm NATIVE.txt BY-HAND.txt SOURCES: writes each scene's C program into SOURCES
 import { strict as assert } from "node:assert";
 import { readFile, writeFile } from "node:fs/promises";
-import { openEngine, ProgramError } from "../../site/demo/engine.mjs";
 
-const [, , wasm, native, byHand, sources] = process.argv;
+const [, , module, wasm, native, byHand, sources] = process.argv;
+const { openEngine, ProgramError } = await import(module);
 const engine = await openEngine(await readFile(wasm));
 
 // "scene NAME" and the lines of it, as NAME -> lines.

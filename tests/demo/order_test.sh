@@ -30,7 +30,8 @@ wasm=$build/demo-tests/gyre-demo.wasm
 "$root"/tools/demo "$wasm"
 
 mkdir "$temp/sources"
-node "$root/tests/demo/order.mjs" "$wasm" "$temp/native.txt" "$temp/byhand.txt" "$temp/sources"
+cp "$root/site/demo/engine.js" "$temp/engine.mjs" # a name that node takes for a module, and every web server for a script
+node "$root/tests/demo/order.mjs" "$temp/engine.mjs" "$wasm" "$temp/native.txt" "$temp/byhand.txt" "$temp/sources"
 for source in "$temp"/sources/*.c; do
     "$cc" -std=c11 -Wall -Wextra -Wno-unused-parameter -Werror -I "$root/include" -fsyntax-only "$source"
 done

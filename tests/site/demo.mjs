@@ -1,6 +1,6 @@
 // Drives the demo's page: every scene to its end and back, addresses, the browser's way back, keys, a phone's width,
 // accessibility, what does not load, and what it weighs.
-// usage: node demo.mjs URL     SHOTS=DIR keeps a picture of each scene, light and dark, and of a phone's
+// usage: node demo.mjs URL FILE-URL     SHOTS=DIR keeps a picture of each scene, light and dark, and of a phone's
 import { strict as assert } from "node:assert";
 import { mkdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -273,6 +273,27 @@ async function withoutEngine() {
   await page.close();
 }
 
+async function fromFile() {
+  const page = await browser.newPage();
+  await page.goto(process.argv[3]);
+  await page.waitForSelector("#demo[data-broken=true]");
+  assert.match(await part(page, "broken").innerText(), /make run/);
+  await page.close();
+}
+
+// Any web server will do, one too that knows neither modules nor WebAssembly.
+async function fromPlainServer() {
+  const page = await openPage();
+  await page.route("**/*.wasm", async (route) => {
+    const answer = await route.fetch();
+    await route.fulfill({ response: answer, headers: { "content-type": "application/octet-stream" } });
+  });
+  await visit(page);
+  const scripts = await page.evaluate(() => performance.getEntriesByType("resource").map((each) => each.name).filter((name) => /\.mjs$/.test(name)));
+  assert.deepEqual(scripts, [], "names that some servers do not take for scripts");
+  await page.close();
+}
+
 async function withoutScript() {
   const page = await openPage({ javaScriptEnabled: false });
   await page.goto(url);
@@ -339,6 +360,8 @@ async function everythingElse() {
   await keysOnly();
   await withoutEngine();
   await withoutScript();
+  await fromFile();
+  await fromPlainServer();
   await accessible();
 }
 

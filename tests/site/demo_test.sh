@@ -32,4 +32,4 @@ until grep -q listening "$temp/out"; do
     sleep 0.02
 done
 url=$(sed -n 's/^listening on \(http:[^ ]*\).*/\1/p' "$temp/out")
-cd "$modules" && node demo.mjs "$url/"
+cd "$modules" && node demo.mjs "$url/" "file://$temp/site/index.html"

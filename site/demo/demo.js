@@ -1,7 +1,7 @@
 // The demo: one engine, what the reader wants of it, and a view. Events count from 0, before main has run.
-import { openEngine, ProgramError } from "./engine.mjs";
-import { readAddress, writeAddress } from "./address.mjs";
-import { makeView } from "./view.mjs";
+import { openEngine, ProgramError } from "./engine.js";
+import { readAddress, writeAddress } from "./address.js";
+import { makeView } from "./view.js";
 
 const TASKS = {
   sync: { title: "synchronous code", numbers: [] },
@@ -33,21 +33,29 @@ function broken(message) {
   root.dataset.broken = "true";
 }
 
+// What missing.js said, when it took longer than it waits.
+function mended() {
+  part("broken").hidden = true;
+  root.classList.remove("is-broken");
+  delete root.dataset.broken;
+}
+
 async function load() {
   try {
     return await openEngine(new URL("gyre-demo.wasm", import.meta.url));
   } catch (error) {
     broken(
-      location.protocol === "file:"
-        ? "A browser does not load the demo's engine from a file. Serve this folder: “make run”, or any web server."
-        : `The demo's engine, demo/gyre-demo.wasm, could not be loaded (${error.message}). “make site” builds it, with Debian's packages clang, lld, wasi-libc and libclang-rt-14-dev-wasm32.`,
+      `The demo's engine, demo/gyre-demo.wasm, could not be loaded (${error.message}). “make site” builds it, with Debian's packages clang, lld, wasi-libc and libclang-rt-14-dev-wasm32.`,
     );
     throw error;
   }
 }
 
 const engine = await load().catch(() => null);
-if (engine !== null) start();
+if (engine !== null) {
+  mended();
+  start();
+}
 
 function start() {
   const view = makeView(root);
