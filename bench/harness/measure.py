@@ -1,11 +1,13 @@
 """The measurements. Each returns plain data for the JSON file and knows nothing of reports.
 
-In a round each peer has one turn, in random order, with fresh processes: where the kernel happens
-to place a process's pages moves its speed by a percent or two for as long as it lives.
+In a round the peers take turns, in random order, with fresh processes: where the kernel happens to
+place a process's pages moves its speed by a percent or two for as long as it lives.
 """
+import contextlib
 import os
 import re
 import signal
+import statistics
 import struct
 import subprocess
 import time
@@ -15,46 +17,108 @@ from .process import Failure, Load, Server, output_of
 
 WARM_MS = 60
 COUNT_MS = 300
+SLICES = 5
+CROWD = 2000
 MICRO_S = 120
 CALL = re.compile(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$")
 
 
-def _busy_ticks():
+def _busy_ticks(cpus):
+    """Of these processors, by /proc/stat: all but idle and iowait."""
+    names = {f"cpu{cpu}" for cpu in cpus}
+    busy = 0
     with open("/proc/stat", encoding="ascii") as file:
-        fields = [int(field) for field in file.readline().split()[1:9]]
-    return sum(fields) - fields[3] - fields[4]  # all but idle and iowait
+        for line in file:
+            name, *fields = line.split()
+            if name in names:
+                numbers = [int(field) for field in fields[:8]]
+                busy += sum(numbers) - numbers[3] - numbers[4]
+    return busy
 
 
-def _echo_window(run, peer, point):
-    with Server(run, peer, point) as server, Load(run, server, point) as load:
-        load.window(WARM_MS)
-        ticks = _busy_ticks()
-        began = time.monotonic()
-        window = load.window(run.window_ms)
-        lasted = time.monotonic() - began
-        busy_s = (_busy_ticks() - ticks) / os.sysconf("SC_CLK_TCK")
+def _window(run, server, load, point, milliseconds):
+    """One stretch of work, with what other work took of its processors meanwhile."""
+    cpus = {run.server_cpu(point.setup), run.load_cpu(point.setup)}
+    ticks = _busy_ticks(cpus)
+    began = time.monotonic()
+    window = load.window(milliseconds)
+    lasted = time.monotonic() - began
+    busy_s = (_busy_ticks(cpus) - ticks) / os.sysconf("SC_CLK_TCK")
     own_s = (window["server_cpu_ns"] + window["load_cpu_ns"]) / 1e9
     window["others"] = round(max(0.0, busy_s - own_s) / lasted, 3)
     if window["requests"] == 0 or window["server_cpu_ns"] == 0:
-        raise Failure("no work was done")
+        raise Failure(f"{server.name}: no work was done")
     return window
 
 
+def _together(slices):
+    """Sums of the counts; medians of the latencies."""
+    sums = ("requests", "seconds", "server_cpu_ns", "load_cpu_ns")
+    return {key: sum(s[key] for s in slices) if key in sums
+            else statistics.median(s[key] for s in slices) for key in slices[0]}
+
+
+class Failures:
+    """Who fails is out of this piece of work from then on."""
+
+    def __init__(self, run, label):
+        self._run, self._label = run, label
+        self._names = set()
+
+    def healthy(self, peers):
+        return [peer for peer in peers if peer.name not in self._names]
+
+    @contextlib.contextmanager
+    def of(self, peer):
+        try:
+            yield
+        except Failure as failure:
+            self._names.add(peer.name)
+            self._run.failed(self._label, peer.name, failure)
+
+
+def _start(run, peer, point, stack):
+    server = stack.enter_context(Server(run, peer, point))
+    load = stack.enter_context(Load(run, server, point))
+    load.window(WARM_MS)
+    return server, load
+
+
+def _round_by_turns(run, peers, point, failures):
+    """All servers are up, and their windows are cut into slices: each sees the same moments."""
+    slices = {peer: [] for peer in peers}
+    with contextlib.ExitStack() as stack:
+        up = {}
+        for peer in peers:
+            with failures.of(peer):
+                up[peer] = _start(run, peer, point, stack)
+        for _ in range(SLICES):
+            for peer in failures.healthy(run.shuffled(list(up))):
+                with failures.of(peer):
+                    slices[peer].append(_window(run, *up[peer], point, run.window_ms // SLICES))
+    return {peer.name: _together(slices[peer]) for peer in failures.healthy(peers)}
+
+
+def _round_of_crowds(run, peers, point, failures):
+    """One server after the other: thousands of connections of each are too many at once."""
+    results = {}
+    for peer in peers:
+        with failures.of(peer), contextlib.ExitStack() as stack:
+            server, load = _start(run, peer, point, stack)
+            results[peer.name] = _window(run, server, load, point, run.window_ms)
+    return results
+
+
 def _rounds(run, peers, label, measure):
-    """`measure(peer)` once for each peer and round; who fails is out of this work from then on."""
+    """`measure(peer)` once for each peer and round."""
+    failures = Failures(run, label)
     rounds = []
-    failed = set()
     for number in range(run.rounds):
         results = {}
-        for peer in run.shuffled(peers):
-            if peer.name in failed:
-                continue
+        for peer in failures.healthy(run.shuffled(peers)):
             run.say(f"{label}  round {number + 1}/{run.rounds}  {peer.name}")
-            try:
+            with failures.of(peer):
                 results[peer.name] = measure(peer)
-            except Failure as failure:
-                failed.add(peer.name)
-                run.failed(label, peer.name, failure)
         rounds.append(results)
     return rounds
 
@@ -62,7 +126,12 @@ def _rounds(run, peers, label, measure):
 def echo(run, point):
     peers = [peer for peer in run.peers if peer.server and point.conns <= peer.conns_max
              and point.idle <= peer.conns_max]
-    rounds = _rounds(run, peers, point.key, lambda peer: _echo_window(run, peer, point))
+    one_round = _round_by_turns if point.conns + point.idle < CROWD else _round_of_crowds
+    failures = Failures(run, point.key)
+    rounds = []
+    for number in range(run.rounds):
+        run.say(f"{point.key}  round {number + 1}/{run.rounds}")
+        rounds.append(one_round(run, failures.healthy(run.shuffled(peers)), point, failures))
     return {"point": point.key, "name": point.name, "title": point.title, "setup": point.setup,
             "transport": point.transport, "conns": point.conns, "depth": point.depth,
             "size": point.size, "idle": point.idle, "churn": point.churn, "rounds": rounds}

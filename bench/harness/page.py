@@ -110,10 +110,11 @@ def _micro(data):
         rounds = entry["rounds"]
         title, metrics = next((t, m) for name, t, m in report.MICRO_TABLES
                               if name == entry["name"])
-        yield f"<h2>{title}</h2>"
         if entry["name"] == "timers":
+            yield "<h2>Timers, ns an operation</h2>"
             yield _timers(rounds)
             continue
+        yield f"<h2>{title}</h2>"
         panels = []
         for metric, label in metrics:
             panel = svg.Panel(label, note="ns")
@@ -188,13 +189,21 @@ def _machine(data):
              "TCP": machine["tcp_congestion_control"],
              "mitigations": "; ".join(f"{k}: {v}" for k, v in machine["mitigations"].items())
              or "none needed",
-             "libraries": ", ".join(f"{k} {v}" for k, v in machine["packages"].items()),
-             "gyre": machine["commit"] + (" with changes" if machine["changed"] else ""),
-             "begun": data["began"], "load at the start": ", ".join(machine["load_average"]),
-             "rounds": f"{data['rounds']} of {data['window_ms']} ms, seed {data['seed']}"}
+             "libraries": ", ".join(f"{k} {v}" for k, v in machine["packages"].items())}
     rows = "".join(f"<tr><th>{html.escape(str(name))}<td>{html.escape(str(value))}"
                    for name, value in facts.items())
     return f"<h2>The machine</h2><table>{rows}</table>"
+
+
+def _sittings(data):
+    rows = "".join(
+        f"<tr><td>{html.escape(s['began'])}"
+        f"<td>{html.escape(s['commit'])}{' with changes' if s['changed'] else ''}"
+        f"<td>{s['rounds']} of {s['window_ms']} ms, seed {s['seed']}"
+        f"<td>{html.escape(', '.join(s['load_average']))}"
+        f"<td>{html.escape(', '.join(s['work']))}" for s in data["sittings"])
+    return ("<h2>The sittings</h2><table><tr><th>begun<th>gyre<th>rounds<th>load then<th>work"
+            f"{rows}</table>")
 
 
 def html_parts(data):
@@ -207,6 +216,7 @@ def html_parts(data):
     for part in (_echo, _counts, _memory, _micro, _goals):
         yield from part(data)
     yield _machine(data)
+    yield _sittings(data)
     yield f"<h2>As text</h2><pre>{html.escape(report.text(data))}</pre>"
 
 

@@ -25,10 +25,9 @@ GROUPS = (
 
 # Work -> its metrics, with the words of a table.
 MICRO_TABLES = (
-    ("timers", "Timers, ns an operation", tuple(
-        (f"timer_{what}_{count}", f"{what} {label}") for what in
-        ("insert", "rearm", "cancel", "expire")
-        for count, label in ((1000, "1k"), (100000, "100k"), (1000000, "1M")))),
+    *(("timers", f"Timers, {count:,} started, ns an operation", tuple(
+        (f"timer_{what}_{count}", what) for what in ("insert", "rearm", "cancel", "expire")))
+      for count in (1000, 100000, 1000000)),
     ("turns", "Turns, ns", (("turn_empty", "empty turn"), ("idle_callback", "idle callback"))),
     ("startup", "Start-up, one turn, tear-down, ns", (("loop_open_turn_close", "loop"),)),
     ("wake", "Wake-up round trip between two loops, ns", (
@@ -69,6 +68,13 @@ def number_text(value):
     if value is None:
         return "-"
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def spread_text(spread):
+    if spread is None:
+        return "-"
+    low, median, high = (number_text(v) for v in (spread.low, spread.median, spread.high))
+    return f"{median} ({low}-{high})"
 
 
 def _ratio_lines(entries):
@@ -122,7 +128,7 @@ def _micro(data):
         for peer in in_order(stats.peers_of(rounds)):
             spreads = [stats.value_spread(rounds, peer, metric) for metric, _ in metrics]
             if any(spreads):
-                rows.append([peer] + [number_text(s and s.median) for s in spreads])
+                rows.append([peer] + [spread_text(s) for s in spreads])
         yield [title, ""] + table([""] + [label for _, label in metrics], rows)
 
 
@@ -148,7 +154,7 @@ def _memory(data):
     for peer in in_order(stats.peers_of(rounds)):
         each = stats.value_spread(rounds, peer, "bytes_each")
         fixed = stats.value_spread(rounds, peer, "fixed_kb")
-        rows.append([peer, f"{each.median:,.0f}", f"{fixed.median:,.0f}"])
+        rows.append([peer, spread_text(each), spread_text(fixed)])
     if rows:
         yield ["Memory of the server's process", ""] + table(
             ["", "bytes an idle connection", "KiB without any"], rows)
@@ -182,7 +188,7 @@ def text(data):
     others = [w["others"] for entry in data.get("echo", []) for r in entry["rounds"]
               for w in r.values()]
     if others:
-        blocks.append(f"Other work on the machine during the windows: median "
+        blocks.append(f"Other work on the processors of the windows: median "
                       f"{sorted(others)[len(others) // 2]:.2f} processors, largest "
-                      f"{max(others):.2f}. Above 0.1, trust only the ratios.")
+                      f"{max(others):.2f}. Above 0.1, trust none of it.")
     return "\n\n".join(blocks) + "\n"

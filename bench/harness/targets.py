@@ -12,7 +12,8 @@ TCP_DEEP = ("tcp-64-x1-d16", "tcp-64-x16-d16", "tcp-64-x128-d16")
 UNIX = ("unix-64-x1", "unix-64-x16", "unix-64-x128", "unix-64-x1-d16", "unix-64-x16-d16",
         "unix-64-x128-d16")
 CROWDS = ("tcp-64-x1000", "tcp-64-x8000")
-UNIT_POINTS = TCP_SMALL + TCP_DEEP + UNIX + ("tcp-4k-x128", "tcp-64-x16-idle8000")
+CROWDS_DEEP = ("tcp-64-x1000-d16", "tcp-64-x8000-d16")
+UNIT_POINTS = TCP_SMALL + TCP_DEEP + UNIX + ("tcp-4k-x128", "tcp-64-x16-idle8000") + CROWDS + CROWDS_DEEP
 HANDLE_BYTES = 256 + 16  # a gyre_tcp on the heap of the caller
 GYRES = ("gyre-epoll", "gyre-uring")
 
