@@ -4,6 +4,8 @@
  */
 #include "backend/bufpool.h"
 
+#include "base/hot.h"
+
 enum { LENT = 1, KEPT = 2 };
 
 int gyrei_bufpool_init(gyrei_bufpool *pool, gyre_loop *loop, uint32_t buffers, uint32_t bytes,
@@ -38,7 +40,7 @@ void gyrei_bufpool_close(gyrei_bufpool *pool)
     pool->entries = NULL;
 }
 
-char *gyrei_bufpool_lend(gyrei_bufpool *pool)
+GYREI_HOT char *gyrei_bufpool_lend(gyrei_bufpool *pool)
 {
     for (uint32_t i = 0; i < pool->count; i++) {
         gyrei_bufpool_entry *entry = &pool->entries[i];
@@ -65,7 +67,7 @@ static gyrei_bufpool_entry *find(const gyrei_bufpool *pool, const void *base)
     return NULL;
 }
 
-void gyrei_bufpool_release(gyrei_bufpool *pool, const void *base)
+GYREI_HOT void gyrei_bufpool_release(gyrei_bufpool *pool, const void *base)
 {
     gyrei_bufpool_entry *entry = find(pool, base);
 

@@ -6,6 +6,7 @@
  */
 #include "backend/backends.h"
 #include "backend/readiness.h"
+#include "base/hot.h"
 #include "gyre/poll.h"
 
 #include <sys/epoll.h>
@@ -108,7 +109,7 @@ static void epoll_forget(gyrei_ready *ready, int fd, bool foreign)
                                          &event);
 }
 
-static int epoll_poll(gyrei_ready *ready, uint64_t timeout_ns)
+GYREI_HOT static int epoll_poll(gyrei_ready *ready, uint64_t timeout_ns)
 {
     epoll_poller *poller = poller_of(ready);
     const int count =

@@ -3,6 +3,8 @@
  */
 #include "backend/readiness.h"
 
+#include "base/hot.h"
+
 /* The seam's opaque backend is this. */
 static gyrei_ready *ready_of(gyrei_backend *backend)
 {
@@ -71,12 +73,12 @@ void gyrei_readiness_change_events(gyrei_backend *backend, gyre_op *op)
     gyrei_ready_change_events(ready_of(backend), op);
 }
 
-bool gyrei_readiness_perform(gyrei_backend *backend, gyre_op *op, gyrei_result *result)
+GYREI_HOT bool gyrei_readiness_perform(gyrei_backend *backend, gyre_op *op, gyrei_result *result)
 {
     return gyrei_ready_perform(ready_of(backend), op, result);
 }
 
-int gyrei_readiness_wait(gyrei_backend *backend, uint64_t timeout_ns)
+GYREI_HOT int gyrei_readiness_wait(gyrei_backend *backend, uint64_t timeout_ns)
 {
     return gyrei_ready_wait(ready_of(backend), timeout_ns);
 }
@@ -109,7 +111,7 @@ int gyrei_readiness_buf_keep(gyrei_backend *backend, const void *base)
     return gyrei_bufpool_keep(&ready_of(backend)->buffers, base);
 }
 
-void gyrei_readiness_buf_release(gyrei_backend *backend, const void *base)
+GYREI_HOT void gyrei_readiness_buf_release(gyrei_backend *backend, const void *base)
 {
     gyrei_ready_release(ready_of(backend), base);
 }

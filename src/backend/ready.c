@@ -20,6 +20,7 @@
  */
 #include "backend/ready.h"
 
+#include "base/hot.h"
 #include "base/list.h"
 #include "gyre/poll.h"
 
@@ -135,7 +136,7 @@ static void make_dirty(gyrei_ready *ready, gyrei_ready_slot *slot, int fd)
     ready->dirty = (uint32_t)fd + 1;
 }
 
-static void park(gyrei_ready *ready, gyre_op *op)
+GYREI_HOT static void park(gyrei_ready *ready, gyre_op *op)
 {
     gyrei_ready_slot *slot = slot_of(ready, op->fd);
     const uint32_t mask = op_mask(op);
@@ -149,7 +150,7 @@ static void park(gyrei_ready *ready, gyre_op *op)
 }
 
 /* Takes a parked op out. What it waited for may be given up before the next wait. */
-static void unpark(gyrei_ready *ready, gyre_op *op)
+GYREI_HOT static void unpark(gyrei_ready *ready, gyre_op *op)
 {
     gyrei_list_remove(&op->link);
     if (op->kind != GYREI_OP_RECV && op->kind != GYREI_OP_ACCEPT)
@@ -279,7 +280,7 @@ static gyrei_ready_slot *find_slot(const gyrei_ready *ready, uint64_t id)
     return slot->generation == (uint32_t)(id >> 32) ? slot : NULL;
 }
 
-void gyrei_ready_event(gyrei_ready *ready, uint64_t id, uint32_t events)
+GYREI_HOT void gyrei_ready_event(gyrei_ready *ready, uint64_t id, uint32_t events)
 {
     gyrei_ready_slot *slot = find_slot(ready, id);
     uint32_t served = 0;
@@ -309,7 +310,7 @@ void gyrei_ready_event(gyrei_ready *ready, uint64_t id, uint32_t events)
     }
 }
 
-int gyrei_ready_wait(gyrei_ready *ready, uint64_t timeout_ns)
+GYREI_HOT int gyrei_ready_wait(gyrei_ready *ready, uint64_t timeout_ns)
 {
     int error = gyrei_ready_flush(ready);
 
@@ -371,7 +372,7 @@ static bool perform_recv(gyrei_ready *ready, gyre_op *op, gyrei_result *result)
     return go_on(ready, op, result);
 }
 
-void gyrei_ready_release(gyrei_ready *ready, const void *base)
+GYREI_HOT void gyrei_ready_release(gyrei_ready *ready, const void *base)
 {
     gyre_link *link;
 
@@ -484,7 +485,7 @@ static int64_t call_file(const gyrei_env *env, const gyre_op *op)
     }
 }
 
-bool gyrei_ready_perform(gyrei_ready *ready, gyre_op *op, gyrei_result *result)
+GYREI_HOT bool gyrei_ready_perform(gyrei_ready *ready, gyre_op *op, gyrei_result *result)
 {
     switch ((gyrei_op_kind)op->kind) {
     case GYREI_OP_RECV: return perform_recv(ready, op, result);

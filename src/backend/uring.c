@@ -10,6 +10,8 @@
  */
 #include "backend/uring.h"
 
+#include "base/hot.h"
+
 /* Rounds of cancelling everything: one finds all requests, the next one none. */
 enum { DRAIN_ROUNDS = 16 };
 #define DRAIN_WAIT_NS (100 * GYRE_MILLISECOND)
@@ -180,7 +182,7 @@ static bool uring_perform(gyrei_backend *backend, gyre_op *op, gyrei_result *res
 
 /* ---- waiting ---- */
 
-static int uring_wait(gyrei_backend *backend, uint64_t timeout_ns)
+GYREI_HOT static int uring_wait(gyrei_backend *backend, uint64_t timeout_ns)
 {
     gyrei_uring *uring = uring_of(backend);
     int error;
@@ -217,7 +219,7 @@ static int uring_fd(gyrei_backend *backend)
 
 /* ---- buffers ---- */
 
-static char *uring_buf_base(gyrei_backend *backend, uint32_t offset)
+GYREI_HOT static char *uring_buf_base(gyrei_backend *backend, uint32_t offset)
 {
     return uring_of(backend)->pool.arena + offset;
 }
@@ -227,7 +229,7 @@ static int uring_buf_keep(gyrei_backend *backend, const void *base)
     return gyrei_uring_pool_keep(&uring_of(backend)->pool, base);
 }
 
-static void uring_buf_release(gyrei_backend *backend, const void *base)
+GYREI_HOT static void uring_buf_release(gyrei_backend *backend, const void *base)
 {
     gyrei_uring_pool_release(&uring_of(backend)->pool, base);
 }

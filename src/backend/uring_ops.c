@@ -17,6 +17,7 @@
 #include "backend/uring.h"
 
 #include "backend/uring_abi.h"
+#include "base/hot.h"
 #include "os/os.h"
 
 #include <limits.h>
@@ -227,7 +228,7 @@ static void cancel_owed(gyrei_uring *uring)
     }
 }
 
-void gyrei_uring_pay_debts(gyrei_uring *uring)
+GYREI_HOT void gyrei_uring_pay_debts(gyrei_uring *uring)
 {
     if (uring->waiting_first != NULL && (uring->waiting_due || uring->pool.provided > 0))
         resume_waiting(uring);
@@ -371,7 +372,7 @@ static bool has_achieved(const gyre_op *op, int32_t value)
     return op->kind == GYREI_OP_RECV ? value > 0 : value >= 0;
 }
 
-bool gyrei_uring_complete(gyrei_uring *uring, const struct io_uring_cqe *cqe)
+GYREI_HOT bool gyrei_uring_complete(gyrei_uring *uring, const struct io_uring_cqe *cqe)
 {
     const uint32_t tag =
         (uint32_t)((cqe->user_data & GYREI_URING_TAG_MASK) >> GYREI_URING_TAG_SHIFT);

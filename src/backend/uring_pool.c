@@ -9,6 +9,7 @@
 #include "backend/uring_pool.h"
 
 #include "backend/uring_abi.h"
+#include "base/hot.h"
 
 #include <liburing.h>
 
@@ -119,7 +120,7 @@ static uint16_t index_of(const gyrei_uring_pool *pool, const void *base)
     return (uint16_t)index;
 }
 
-void gyrei_uring_pool_release(gyrei_uring_pool *pool, const void *base)
+GYREI_HOT void gyrei_uring_pool_release(gyrei_uring_pool *pool, const void *base)
 {
     release(pool, index_of(pool, base));
 }

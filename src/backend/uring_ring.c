@@ -7,6 +7,8 @@
  */
 #include "backend/uring.h"
 
+#include "base/hot.h"
+
 /* A signal mask's bytes, as the kernel counts them; we pass none. */
 enum { SIGNAL_BYTES = 8 };
 
@@ -74,7 +76,7 @@ static bool is_refusal(int result)
     return result == GYRE_EAGAIN || result == GYRE_EBUSY;
 }
 
-int gyrei_uring_enter(gyrei_uring *uring, uint64_t timeout_ns)
+GYREI_HOT int gyrei_uring_enter(gyrei_uring *uring, uint64_t timeout_ns)
 {
     const uint32_t submit = publish(uring);
     int result;
@@ -90,7 +92,7 @@ int gyrei_uring_enter(gyrei_uring *uring, uint64_t timeout_ns)
     return result < 0 ? result : 0;
 }
 
-void gyrei_uring_reap(gyrei_uring *uring)
+GYREI_HOT void gyrei_uring_reap(gyrei_uring *uring)
 {
     struct io_uring_cq *cq = &uring->ring.cq;
     const uint32_t tail = io_uring_smp_load_acquire(cq->ktail);

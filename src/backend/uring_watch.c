@@ -9,6 +9,8 @@
  */
 #include "backend/uring.h"
 
+#include "base/hot.h"
+
 #include <poll.h>
 #include <sys/epoll.h>
 
@@ -46,7 +48,7 @@ static void poll_foreign(gyrei_uring *uring)
     uring->foreign_armed = true;
 }
 
-int gyrei_uring_watch(gyrei_uring *uring)
+GYREI_HOT int gyrei_uring_watch(gyrei_uring *uring)
 {
     if (!uring->wake_armed)
         poll_wake(uring);
@@ -70,7 +72,7 @@ void gyrei_uring_watched(gyrei_uring *uring, uint32_t tag, const struct io_uring
     }
 }
 
-int gyrei_uring_take_foreign(gyrei_uring *uring)
+GYREI_HOT int gyrei_uring_take_foreign(gyrei_uring *uring)
 {
     if (!uring->foreign_due)
         return 0;
@@ -133,7 +135,7 @@ int gyrei_uring_embed_fd(gyrei_uring *uring)
     return error;
 }
 
-void gyrei_uring_embed_clear(gyrei_uring *uring)
+GYREI_HOT void gyrei_uring_embed_clear(gyrei_uring *uring)
 {
     struct epoll_event events[EMBED_DESCRIPTORS];
 

@@ -7,6 +7,7 @@
  */
 #include "core/op.h"
 
+#include "base/hot.h"
 #include "core/loop.h"
 
 /* Out of line: without it the functions below need no frame on the stack. */
@@ -136,7 +137,7 @@ void gyrei_op_change_events(gyre_loop *loop, gyre_op *op, uint32_t events)
         loop->ops->change_events(loop->backend, op);
 }
 
-void gyrei_op_parked(gyre_loop *loop, gyre_op *op)
+GYREI_HOT void gyrei_op_parked(gyre_loop *loop, gyre_op *op)
 {
     GYRE_ASSERT(op->state == GYREI_OP_QUEUED || op->state == GYREI_OP_RUNNABLE);
     set_state(loop, op, GYREI_OP_PARKED);
@@ -148,7 +149,7 @@ void gyrei_op_in_kernel(gyre_loop *loop, gyre_op *op)
     set_state(loop, op, GYREI_OP_IN_KERNEL);
 }
 
-void gyrei_op_ready(gyre_loop *loop, gyre_op *op)
+GYREI_HOT void gyrei_op_ready(gyre_loop *loop, gyre_op *op)
 {
     GYRE_ASSERT(op->state == GYREI_OP_QUEUED || op->state == GYREI_OP_PARKED);
     GYRE_ASSERT((op->flags & GYREI_OP_HAS_RESULT) == 0);
@@ -188,7 +189,8 @@ static void set_result(gyre_op *op, const gyrei_record *values)
     op->result_offset = values->offset;
 }
 
-bool gyrei_op_complete(gyre_loop *loop, gyre_op *op, int32_t value, uint32_t flags, uint32_t offset)
+GYREI_HOT bool gyrei_op_complete(gyre_loop *loop, gyre_op *op, int32_t value, uint32_t flags,
+                                 uint32_t offset)
 {
     gyrei_record values = {.value = value, .flags = flags, .offset = offset};
 
@@ -219,7 +221,7 @@ void gyrei_op_lose(gyre_loop *loop, gyre_op *op)
     gyrei_slots_renew(&loop->slots, op->slot);
 }
 
-bool gyrei_op_any_runnable(const gyre_loop *loop)
+GYREI_HOT bool gyrei_op_any_runnable(const gyre_loop *loop)
 {
     return loop->runnable_count > 0;
 }
@@ -229,7 +231,7 @@ uint64_t gyrei_op_id(const gyre_loop *loop, const gyre_op *op)
     return gyrei_slots_id(&loop->slots, op->slot);
 }
 
-gyre_op *gyrei_op_find(const gyre_loop *loop, uint64_t id)
+GYREI_HOT gyre_op *gyrei_op_find(const gyre_loop *loop, uint64_t id)
 {
     return gyrei_slots_find(&loop->slots, id);
 }
@@ -247,7 +249,7 @@ gyre_op *gyrei_op_next(const gyre_loop *loop, uint32_t *position)
     return NULL;
 }
 
-void gyrei_op_take_result(gyre_loop *loop, gyre_op *op, gyrei_result *result)
+GYREI_HOT void gyrei_op_take_result(gyre_loop *loop, gyre_op *op, gyrei_result *result)
 {
     gyrei_record *last = op->records;
 

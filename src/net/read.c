@@ -11,6 +11,8 @@
  */
 #include "net/stream.h"
 
+#include "base/hot.h"
+
 #include <string.h>
 
 static void on_received(gyre_loop *loop, gyre_op *op, const gyrei_result *result);
@@ -37,7 +39,7 @@ static void receive(gyre_stream *stream)
 
 /* ---- the read callback ---- */
 
-static void call_back(gyre_stream *stream, int64_t nread, char *base, bool from_stash)
+GYREI_HOT static void call_back(gyre_stream *stream, int64_t nread, char *base, bool from_stash)
 {
     gyre_loop *loop = stream->handle.loop;
     const char *outer_base = loop->reading_base;
@@ -153,7 +155,7 @@ static void stash_end(gyre_stream *stream, int status)
 
 /* ---- results ---- */
 
-static void take_bytes(gyre_stream *stream, const gyrei_result *result)
+GYREI_HOT static void take_bytes(gyre_stream *stream, const gyrei_result *result)
 {
     gyrei_limits_active(stream);
     if (wants(stream) && !has_stash(stream))
@@ -174,7 +176,7 @@ static void take_end(gyre_stream *stream, int status)
         stash_end(stream, status);
 }
 
-static void on_received(gyre_loop *loop, gyre_op *op, const gyrei_result *result)
+GYREI_HOT static void on_received(gyre_loop *loop, gyre_op *op, const gyrei_result *result)
 {
     gyre_stream *stream = GYRE_CONTAINER_OF(op, gyre_stream, in);
     const bool last = (result->flags & GYREI_RESULT_MORE) == 0;

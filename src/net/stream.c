@@ -7,6 +7,8 @@
  */
 #include "net/stream.h"
 
+#include "base/hot.h"
+
 static void stream_close(gyre_loop *loop, gyre_handle *handle);
 static void stream_finish(gyre_loop *loop, gyre_handle *handle);
 
@@ -37,7 +39,7 @@ static bool is_receiving(const gyre_stream *stream)
            stream->extra == NULL;
 }
 
-static void flush_first(gyre_loop *loop)
+GYREI_HOT static void flush_first(gyre_loop *loop)
 {
     gyre_stream *stream = loop->flush_first;
 

@@ -17,6 +17,8 @@
  */
 #include "net/stream.h"
 
+#include "base/hot.h"
+
 #include <string.h>
 
 enum {
@@ -424,7 +426,7 @@ static bool send_cork(gyre_stream *stream)
     return false;
 }
 
-void gyrei_write_flush(gyre_stream *stream)
+GYREI_HOT void gyrei_write_flush(gyre_stream *stream)
 {
     if (is_corked(stream) && send_cork(stream))
         return;
@@ -555,7 +557,7 @@ static __attribute__((noinline)) int write_copy(gyre_stream *stream, const char 
     return error;
 }
 
-int gyre_write_copy(gyre_stream *stream, const void *base, size_t len)
+GYREI_HOT int gyre_write_copy(gyre_stream *stream, const void *base, size_t len)
 {
     GYRE_ASSERT(base != NULL || len == 0);
     gyrei_loop_check(stream->handle.loop);

@@ -3,6 +3,7 @@
  * io_uring. And the table of all system calls, gyrei_env_os. SIGPIPE never comes: every send says
  * MSG_NOSIGNAL.
  */
+#include "base/hot.h"
 #include "os/linux/call.h"
 #include "os/os.h"
 
@@ -45,7 +46,7 @@ static int os_accept(const gyrei_env *env, int fd)
     return (int)gyrei_os_result(result);
 }
 
-static int64_t os_recv(const gyrei_env *env, int fd, void *base, size_t len)
+GYREI_HOT static int64_t os_recv(const gyrei_env *env, int fd, void *base, size_t len)
 {
     long result;
 
@@ -56,7 +57,7 @@ static int64_t os_recv(const gyrei_env *env, int fd, void *base, size_t len)
     return answer(result);
 }
 
-static int64_t os_send(const gyrei_env *env, int fd, const void *base, size_t len)
+GYREI_HOT static int64_t os_send(const gyrei_env *env, int fd, const void *base, size_t len)
 {
     long result;
 
@@ -131,8 +132,8 @@ static struct timespec interval(uint64_t timeout_ns)
                              .tv_nsec = (long)(timeout_ns % GYRE_SECOND)};
 }
 
-static int os_epoll_wait(const gyrei_env *env, int epoll, struct epoll_event *events, int max,
-                         uint64_t timeout_ns)
+GYREI_HOT static int os_epoll_wait(const gyrei_env *env, int epoll, struct epoll_event *events,
+                                   int max, uint64_t timeout_ns)
 {
     struct timespec timeout;
     long result;
@@ -222,8 +223,8 @@ static void run_signal_handlers(void)
 }
 #endif
 
-static int os_uring_enter(const gyrei_env *env, int ring, uint32_t submit, uint32_t wait,
-                          uint32_t flags, const void *arg, size_t arg_size)
+GYREI_HOT static int os_uring_enter(const gyrei_env *env, int ring, uint32_t submit, uint32_t wait,
+                                    uint32_t flags, const void *arg, size_t arg_size)
 {
     const int result = (int)answer(
         gyrei_call(SYS_io_uring_enter, ring, submit, wait, flags, (long)arg, (long)arg_size));
