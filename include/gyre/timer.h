@@ -126,7 +126,8 @@ GYRE_EXPORT int gyre_timer_again(gyre_timer *timer);
 
 /*
  * Allows the callback to come up to `slack_ns` late, so that the loop may join wake-ups. Counts
- * from the next start or repeat.
+ * from the next start or repeat. Among timers that are due together it has its turn by its latest
+ * moment, deadline plus slack.
  *
  * Params: slack_ns: 0 (the default) to UINT64_MAX.
  * Owns:   nothing.
