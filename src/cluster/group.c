@@ -146,13 +146,18 @@ static int run(gyrei_member *member)
 
 static int shut_down(gyrei_member *member)
 {
+    int refused = 0;
     int error = GYRE_ETIMEDOUT;
 
-    for (int i = 0; error == GYRE_ETIMEDOUT && i < SHUTDOWN_ROUNDS; i++)
+    /* A wait that the kernel refused once is tried again: the loop would be lost. */
+    for (int i = 0; error != 0 && i < SHUTDOWN_ROUNDS; i++) {
         error = gyre_loop_shutdown(member->loop, GYRE_SECOND);
+        if (error != 0 && error != GYRE_ETIMEDOUT)
+            refused = error;
+    }
     __atomic_store_n(&member->loop, NULL, __ATOMIC_RELAXED);
     set_state(member, GYREI_MEMBER_ENDED);
-    return error;
+    return error != 0 ? error : refused;
 }
 
 static void *thread_main(void *arg)

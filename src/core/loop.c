@@ -489,8 +489,10 @@ bool gyrei_loop_unwind(gyre_loop *loop)
     const uint32_t closing = loop->closing_count;
 
     loop->depth++;
+    gyrei_op_close_queued(loop);
     run_phase(loop, &phase_pending);
     run_phase(loop, &phase_close);
+    run_phase(loop, &phase_timers);
     set_phase(loop, GYRE_PHASE_NONE);
     loop->depth--;
     return loop->callbacks != before || loop->closing_count != closing;

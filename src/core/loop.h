@@ -151,7 +151,8 @@ int gyrei_loop_run_part(gyre_loop *loop, bool is_first);
 
 /*
  * For a shutdown of a loop that cannot wait, because its kernel has refused: runs what needs none
- * of it, results of cancelled operations and close callbacks. False when nothing was left to run.
+ * of it: results of cancelled operations, closes, what services have left, close callbacks. False
+ * when nothing was left to run.
  */
 bool gyrei_loop_unwind(gyre_loop *loop);
 

@@ -127,6 +127,21 @@ void gyrei_op_cancel(gyre_loop *loop, gyre_op *op)
     }
 }
 
+void gyrei_op_close_queued(gyre_loop *loop)
+{
+    gyre_link *link = loop->queued.next;
+
+    while (link != &loop->queued) {
+        gyre_op *op = GYRE_CONTAINER_OF(link, gyre_op, link);
+
+        link = link->next;
+        if (op->kind != GYREI_OP_CLOSE)
+            continue;
+        gyrei_list_remove(&op->link);
+        gyrei_op_complete(loop, op, loop->env->sys->close(loop->env, op->fd), 0, 0);
+    }
+}
+
 void gyrei_op_change_events(gyre_loop *loop, gyre_op *op, uint32_t events)
 {
     GYRE_ASSERT(op->kind == GYREI_OP_POLL && op->state != GYREI_OP_IDLE);

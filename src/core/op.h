@@ -193,5 +193,7 @@ void gyrei_op_performed(gyre_loop *loop, gyre_op *op);
 
 /* Hands ops that waited in core to the backend. */
 void gyrei_op_flush_queued(gyre_loop *loop);
+/* Closes the descriptors of closes that wait there: the backend will not take them any more. */
+void gyrei_op_close_queued(gyre_loop *loop);
 
 #endif
