@@ -390,7 +390,7 @@ static inline bool replace_pages(const void *before, const void *now)
     return found;
 }
 
-/* It has no room only where the counter is at its end, and then it wakes all the same (eventfd(2)). */
+/* No room means that the counter is at its end, and then it wakes all the same (eventfd(2)). */
 static int __attribute__((noinline)) tortured_event_write(const gyrei_env *env, int fd)
 {
     const int result = gyrei_env_os.sys->event_write(env, fd);
