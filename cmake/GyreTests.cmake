@@ -107,6 +107,17 @@ foreach(name IN LISTS names)
   gyre_add_test(sim.${name} sim $<TARGET_FILE:sim_${name}>)
 endforeach()
 
+# The demo's engine as it is in the page, on the library as it is here; and scenes written by hand. tests/demo compares.
+file(GLOB demo_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/demo/*.c)
+list(FILTER demo_sources EXCLUDE REGEX "/exports[.]c$") # what the page calls
+add_executable(demo_trace ${CMAKE_CURRENT_SOURCE_DIR}/tests/demo/trace.c ${demo_sources})
+target_include_directories(demo_trace PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/demo ${CMAKE_CURRENT_SOURCE_DIR}/src)
+add_executable(demo_scenes ${CMAKE_CURRENT_SOURCE_DIR}/tests/demo/scenes.c)
+foreach(name demo_trace demo_scenes)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/tests)
+  target_link_libraries(${name} PRIVATE gyre_flags gyre::static)
+endforeach()
+
 # Finds the scripts of a folder as pairs name;path in `out`.
 function(gyre_script_tests folder out)
   set(dir ${CMAKE_CURRENT_SOURCE_DIR}/tests/${folder})

@@ -146,6 +146,8 @@ void sockets_connect(engine *self);
 /* What happens on the clients' host, with the task `node` belongs to. */
 void on_clients_begin(gyre_post_node *node, int status);
 void on_flood(gyre_timer *timer);
+/* Lines that have come, or are on their way, and are not answered. */
+uint32_t sockets_waiting(const engine *self);
 /* Sends the task's question to the other process. */
 void socket_ask(task *self);
 

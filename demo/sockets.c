@@ -12,6 +12,8 @@
 
 enum { PORT = 7000, LINE_BYTES = 16, PIECE_BYTES = 4096, CROWD_BURSTS = 4 };
 
+#define HIGH_BYTES UINT32_C(12288) /* the mark of a stream's queue */
+
 #define ANSWER_NS (2 * GYRE_MICROSECOND)
 #define SIP_NS GYRE_MILLISECOND /* between two reads of a slow client */
 
@@ -310,7 +312,9 @@ static bool all_open(const task *self)
 static void connect_task(engine *self, task *one)
 {
     const bool is_crowd = one->text->kind == TASK_CROWD;
+    const uint32_t workers = is_crowd ? self->program.workers : 1;
 
+    GYRE_ASSERT(workers > 0);
     one->count = is_crowd ? one->text->numbers[0] : 1;
     one->ours = share(one, 0);
     one->ends = calloc(one->count, sizeof(*one->ends));
@@ -322,7 +326,7 @@ static void connect_task(engine *self, task *one)
         self->workers[i].accepted = 0;
     for (uint32_t i = 0; i < one->count; i++)
         connect_client(one, &one->clients[i],
-                       &self->workers[is_crowd ? i % self->program.workers : 0]);
+                       &self->workers[i % workers]);
     while (!all_open(one)) {
         (void)gyre_sim_run_until(self->sim, gyre_sim_now_ns(self->sim) + GYRE_MILLISECOND);
         (void)gyre_loop_tick(self->loop);
@@ -344,6 +348,19 @@ void sockets_connect(engine *self)
 
 /* ---- what tasks do with their socket ---- */
 
+uint32_t sockets_waiting(const engine *self)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < self->program.count; i++) {
+        const task *each = &self->tasks[i];
+
+        for (uint32_t k = 0; k < each->ours && each->text->kind != TASK_WORKER; k++)
+            count += each->ends[k].peer->sent_ns != 0;
+    }
+    return count;
+}
+
 void socket_ask(task *self)
 {
     (void)gyre_write_copy(&self->ends[0].tcp.stream, line, LINE_BYTES);
@@ -355,7 +372,7 @@ static void write_more(task *self)
     static const char piece[PIECE_BYTES];
     socket_end *end = &self->ends[0];
 
-    while (self->left > 0 && gyre_queued_bytes(&end->tcp.stream) <= 3 * PIECE_BYTES) {
+    while (self->left > 0 && gyre_queued_bytes(&end->tcp.stream) <= HIGH_BYTES) {
         if (gyre_write_copy(&end->tcp.stream, piece, PIECE_BYTES) != 0)
             break;
         self->left--;
@@ -394,7 +411,7 @@ void on_flood(gyre_timer *timer)
     task *self = GYRE_CONTAINER_OF(timer, task, timer);
 
     task_enter(self, "on_flood");
-    (void)gyre_stream_set_budget(&self->ends[0].tcp.stream, PIECE_BYTES, 3 * PIECE_BYTES, 0,
+    (void)gyre_stream_set_budget(&self->ends[0].tcp.stream, PIECE_BYTES, HIGH_BYTES, 0,
                                  on_drain);
     self->left = (self->text->numbers[1] * 1024 + PIECE_BYTES - 1) / PIECE_BYTES;
     write_more(self);

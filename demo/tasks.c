@@ -144,6 +144,7 @@ static void on_slow(gyre_timer *timer)
 {
     task *self = GYRE_CONTAINER_OF(timer, task, timer);
     const uint32_t ms = self->text->numbers[1];
+    uint32_t waiting;
 
     task_enter(self, "on_slow");
     frame_make(self->of, self, "on_slow",
@@ -151,10 +152,17 @@ static void on_slow(gyre_timer *timer)
                "is served until this returns.",
                self->text->name, ms);
     compute(self, ms);
-    frame_make(self->of, self, "on_slow",
-               "%s returns after %u ms. All that came meanwhile has waited in the kernel, or in the "
-               "heap of timers.",
-               self->text->name, ms);
+    waiting = sockets_waiting(self->of);
+    if (waiting > 0)
+        frame_make(self->of, self, "on_slow",
+                   "%s returns after %u ms. Meanwhile %s %s come, and %s in the kernel, unread: it "
+                   "was not asked.",
+                   self->text->name, ms, waiting == 1 ? "a line" : words_count(waiting),
+                   waiting == 1 ? "has" : "lines have", waiting == 1 ? "waits" : "wait");
+    else
+        frame_make(self->of, self, "on_slow",
+                   "%s returns after %u ms. A timer that fell due meanwhile is still in the heap.",
+                   self->text->name, ms);
     task_leave(self);
 }
 
@@ -181,7 +189,7 @@ static void on_slice_done(gyre_slice *slice, int status)
     task_enter(self, "on_slice_done");
     frame_make(self->of, self, "on_slice_done",
                "%s is computed: on the loop's own thread, but never for longer than 2 ms at a time, so "
-               "that nobody waited for longer than that.",
+               "that nobody waited much longer than that.",
                self->text->name);
     task_leave(self);
 }

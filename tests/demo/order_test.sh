@@ -16,16 +16,8 @@ done
 temp=$(mktemp -d)
 trap 'rm -rf "$temp"' EXIT
 
-flags="-g -O1 -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror"
-[ -z "${GYRE_SANITIZE:-}" ] || flags="$flags -fsanitize=$GYRE_SANITIZE"
-sources=$(find "$root/demo" -name '*.c' ! -name exports.c)
-# shellcheck disable=SC2086 # one word a flag, one a source
-"$cc" $flags -I "$root/demo" -I "$root/include" -I "$root/src" -o "$temp/trace" "$root/tests/demo/trace.c" $sources \
-    "$build/libgyre.a" -luring -lpthread
-# shellcheck disable=SC2086
-"$cc" $flags -I "$root/include" -o "$temp/scenes" "$root/tests/demo/scenes.c" "$build/libgyre.a" -luring -lpthread
-"$temp/trace" >"$temp/native.txt"
-"$temp/scenes" >"$temp/byhand.txt"
+"$build/tests/demo_trace" >"$temp/native.txt"
+"$build/tests/demo_scenes" >"$temp/byhand.txt"
 wasm=$build/demo-tests/gyre-demo.wasm
 "$root"/tools/demo "$wasm"
 
