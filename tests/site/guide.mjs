@@ -131,9 +131,9 @@ async function narrow() {
 
 async function accessible() {
   const looks = [
-    [{}, ["guide/index.html", "guide/first-server.html", "exercises/01-basic.html"]],
-    [{ colorScheme: "dark" }, ["guide/index.html", "guide/first-server.html", "reference/timer.html"]],
-    [{ viewport: PHONE }, ["guide/index.html", "guide/coming-from.html"]],
+    [{}, ["guide/index.html", "guide/phases.html"]],
+    [{ colorScheme: "dark" }, ["guide/index.html", "guide/phases.html", "reference/hook.html"]],
+    [{ viewport: PHONE }, ["guide/index.html", "guide/streams.html"]],
   ];
   for (const [options, pages] of looks) {
     const page = await openPage(options);

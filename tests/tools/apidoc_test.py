@@ -112,6 +112,23 @@ class Findings(unittest.TestCase):
         for heading in ("NAME", "SYNOPSIS", "PARAMETERS", "OWNERSHIP", "THREAD", "PHASE", "ERRORS"):
             self.assertIn(".SH " + heading + "\n", page)
 
+    def test_markdown(self):
+        text = "/* About a. */\n/* How many. */\n#define GYRE_A_MAX 9\n" + GOOD.replace("/* About a. */\n", "")
+        with tempfile.TemporaryDirectory() as directory:
+            self.run_on(text, "--markdown", directory)
+            with open(os.path.join(directory, "error.md"), encoding="utf-8") as file:
+                page = file.read()
+            with open(os.path.join(directory, "README.md"), encoding="utf-8") as file:
+                contents = file.read()
+        self.assertIn("# gyre/error.h\n\nAbout a.\n", page)
+        self.assertIn("### gyre_a_start\n\n```c\nint gyre_a_start(int x, gyre_a_cb cb);\n```", page)
+        self.assertIn("More words; see `gyre_a_start`.", page)
+        self.assertIn("- **Params:** x: 0 to 9, or 10.\n- **Owns:** nothing.\n", page)
+        self.assertIn("### gyre_a_cb\n\n```c\ntypedef void (*gyre_a_cb)(int x);\n```", page)
+        self.assertIn("### GYRE_A_MAX\n\nHow many.\n", page)
+        self.assertIn("| `GYRE_EINVAL` | -22 | invalid |", page)
+        self.assertIn("- [`gyre_a_start`](error.md#gyre_a_start)", contents)
+
 
 if __name__ == "__main__":
     unittest.main()
