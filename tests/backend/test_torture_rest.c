@@ -124,7 +124,7 @@ static void on_answer(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
     (void)buf;
     if (nread > 0) {
         moves.heard[index] += nread;
-        for (int i = 0; i < 2 && moves.heard[index] <= 10; i++)
+        for (int i = 0; i < 2 && moves.heard[index] <= 20; i++)
             (void)gyre_try_write(stream, &(gyre_buf){.base = answer, .len = 1}, 1);
         return;
     }
