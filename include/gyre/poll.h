@@ -18,7 +18,8 @@ typedef struct gyre_poll gyre_poll;
 
 /*
  * `status` is 0 and `events` a set of GYRE_POLL_*, or a GYRE_E* and 0, after which the watcher is
- * stopped.
+ * stopped: GYRE_EPERM for a device that epoll does not watch (/dev/null), which to the poll backend
+ * is always ready.
  */
 typedef void (*gyre_poll_cb)(gyre_poll *poll, int status, uint32_t events);
 
