@@ -17,7 +17,7 @@ from .process import Failure, Load, Server, output_of
 
 WARM_MS = 60
 COUNT_MS = 300
-SLICES = 5
+SLICES = 10
 CROWD = 2000
 MICRO_S = 120
 CALL = re.compile(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$")
