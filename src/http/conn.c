@@ -140,7 +140,8 @@ static void on_timer(gyre_timer *timer)
         gyre_read_stop(&conn->io.stream);
         gyrei_http_respond_error(&conn->request, 408, NULL, 0);
     } else if (conn->state == GYREI_HTTP_LINGERING) {
-        close_conn(conn, true);
+        /* Not reset: to a slow client the kernel may still have much of the response to send. */
+        close_conn(conn, false);
     } else {
         finish(conn);
     }

@@ -14,6 +14,7 @@ from http_support import LIMIT_S, Broken, Client, Server, ServerTest, request
 HELLO = b"hello, world\n"
 BIG = 100 << 20
 MIDDLE = 8 << 20  # more than socket buffers take
+SMALL = 40 << 10  # less
 
 
 def pattern(size):
@@ -28,8 +29,19 @@ class ConnectionTest(ServerTest):
             file.truncate(BIG)
             file.seek(BIG - 3)
             file.write(b"end")
+        cls.write("small", pattern(SMALL))
         cls.middle = pattern(MIDDLE)
         cls.write("middle", cls.middle)
+
+    def open_files(self):
+        path = "/proc/%d/fd" % self.server.process.pid
+        names = []
+        for number in os.listdir(path):
+            try:
+                names.append(os.readlink(os.path.join(path, number)))
+            except FileNotFoundError:
+                pass
+        return names
 
 
 class Persistence(ConnectionTest):
@@ -150,6 +162,19 @@ class Lingering(ConnectionTest):
 
 
 class SlowClients(ConnectionTest):
+    def test_the_kernel_goes_on_sending_behind_a_close(self):
+        # All of it is in the kernel's buffers, and the server has waited long enough for our half's end.
+        before = len(self.open_files())
+        with self.server.client(receive_buffer=4096) as client:
+            client.send(request("GET", "/small", "Connection: close"))
+            limit = time.monotonic() + LIMIT_S
+            while len(self.open_files()) <= before and time.monotonic() < limit:
+                time.sleep(0.01)
+            while len(self.open_files()) > before and time.monotonic() < limit:
+                time.sleep(0.01)
+            self.assertEqual(client.response().body, pattern(SMALL))
+            client.at_end()
+
     def test_large_file(self):
         with self.server.client(receive_buffer=65536) as client:
             client.send(request("GET", "/big"))
@@ -249,16 +274,6 @@ class Resets(ConnectionTest):
             if len(names) <= before and not [name for name in names if name.startswith(self.root + "/")]:
                 return
         self.fail(names)
-
-    def open_files(self):
-        path = "/proc/%d/fd" % self.server.process.pid
-        names = []
-        for number in os.listdir(path):
-            try:
-                names.append(os.readlink(os.path.join(path, number)))
-            except FileNotFoundError:
-                pass
-        return names
 
 
 class Changes(ConnectionTest):
