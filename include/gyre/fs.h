@@ -1,11 +1,14 @@
 /*
- * Files as operations: open, stat, read, close. On io_uring they go through the ring; elsewhere
- * they are made inline on the loop.
+ * Files as operations: open, stat, read, close. On io_uring they go through the ring. Elsewhere
+ * what is in memory is answered on the loop, and what has to wait for a disk by a thread of the
+ * loop's pool (class GYRE_WORK_FILE, gyre/work.h); only when its queue is full does the loop wait
+ * itself.
  */
 #ifndef GYRE_FS_H
 #define GYRE_FS_H
 
 #include "gyre/op.h"
+#include "gyre/work.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -40,13 +43,15 @@ enum gyre_fs_open_flags {
     GYRE_FS_TRUNCATE = 16,
     GYRE_FS_APPEND = 32,
     GYRE_FS_DIRECTORY_ONLY = 64, /* GYRE_ENOTDIR for anything else */
-    GYRE_FS_NONBLOCK = 256,      /* do not wait for the other end of a fifo */
+    GYRE_FS_NONBLOCK = 256,      /* the descriptor is non-blocking */
     GYRE_FS_BENEATH =
         128 /* GYRE_EXDEV for a path that leaves the directory, by "..", "/" or a link (openat2) */
 };
 
 /* Stands for the working directory where a directory descriptor is asked for. */
 #define GYRE_FS_CWD (-100)
+
+struct gyrei_env;
 
 struct gyre_fs_req {
     void *data; /* the user's */
@@ -57,10 +62,13 @@ struct gyre_fs_req {
     gyre_op op;
     uint64_t how[3];  /* struct open_how */
     uint64_t raw[32]; /* struct statx */
+    gyre_work work;   /* a call that has to wait, elsewhere than on io_uring */
+    int64_t (*call)(const struct gyrei_env *env, const gyre_op *op);
 };
 
 /*
- * Opens a file; req->result is its descriptor, close-on-exec.
+ * Opens a file; req->result is its descriptor, close-on-exec. The other end of a fifo is not waited
+ * for.
  *
  * Params: directory: a descriptor or GYRE_FS_CWD. path: a text. flags: a set of gyre_fs_open_flags.
  *         mode: for a file that is created.

@@ -12,9 +12,9 @@
  * reading is given up late, when an event comes that nobody waits for: so a receive submitted anew
  * costs no system call. Interest in writing and what foreign descriptors are watched for is exact.
  *
- * Invariants: a PARKED op stands in its descriptor's slot, or in `starved`. Scanning events calls
- * no user code; it only marks ops runnable, and the system call is made at dispatch, just before
- * the callback: closes, re-used numbers and changed minds in between need no special case. An id
+ * Invariants: a PARKED op stands in its descriptor's slot, in `starved`, or is offloaded. Scanning
+ * events calls no user code; it only marks ops runnable, and the system call is made at dispatch,
+ * just before the callback: closes, re-used numbers and changed minds need no special case. An id
  * carries the slot's generation, which `forget` raises: an event of a former descriptor finds
  * nothing. Must not know which poller waits.
  */
@@ -39,9 +39,13 @@ enum slot_flags {
     SLOT_UNWANTED = 4 /* an event came that nobody waited for: it would come again at once */
 };
 
-/* op flags of ours: what a CONNECT has come to, and that an ACCEPT is tried beyond the last one. */
+/*
+ * op flags of ours: what a CONNECT has come to, that an ACCEPT is tried beyond the last one, that
+ * another thread has the op.
+ */
 #define OP_CONNECTING GYREI_OP_BACKEND_A
 #define OP_EXTRA_TRY GYREI_OP_BACKEND_B
+#define OP_OFFLOADED GYREI_OP_BACKEND_C
 
 /* Receive buffers, unless the user says how many. */
 enum { BUFFERS = 4 };
@@ -471,7 +475,8 @@ static void *address_of(uint64_t number)
     return (void *)(uintptr_t)number; /* NOLINT(performance-no-int-to-ptr) */
 }
 
-/* Files are always ready: the call is made here, on the loop. */
+/* ---- files: a poller calls them ready always, but a disk takes its time ---- */
+
 static int64_t call_file(const gyrei_env *env, const gyre_op *op)
 {
     switch ((gyrei_op_kind)op->kind) {
@@ -485,6 +490,33 @@ static int64_t call_file(const gyrei_env *env, const gyre_op *op)
     }
 }
 
+/* What the kernel has in memory. A descriptor's own inode always is; close does not wait for it. */
+static int64_t call_file_now(const gyrei_env *env, const gyre_op *op)
+{
+    const char *path = op->pointer;
+
+    switch ((gyrei_op_kind)op->kind) {
+    case GYREI_OP_OPEN: return env->sys->openat2_now(env, op->fd, path, address_of(op->arg64));
+    case GYREI_OP_READ: return env->sys->pread_now(env, op->fd, op->pointer, op->arg32, op->arg64);
+    case GYREI_OP_STAT: return *path == '\0' ? call_file(env, op) : GYRE_EAGAIN;
+    default: return call_file(env, op);
+    }
+}
+
+/* The rest goes to a thread; without one the loop waits itself. */
+static bool perform_file(gyrei_ready *ready, gyre_op *op, gyrei_result *result)
+{
+    int64_t value = call_file_now(ready->env, op);
+
+    if (value == GYRE_EAGAIN) {
+        op->flags |= OP_OFFLOADED;
+        if (gyrei_loop_offload(ready->loop, op, call_file))
+            return false;
+        value = call_file(ready->env, op);
+    }
+    return finished(result, value);
+}
+
 GYREI_HOT bool gyrei_ready_perform(gyrei_ready *ready, gyre_op *op, gyrei_result *result)
 {
     switch ((gyrei_op_kind)op->kind) {
@@ -493,7 +525,7 @@ GYREI_HOT bool gyrei_ready_perform(gyrei_ready *ready, gyre_op *op, gyrei_result
     case GYREI_OP_ACCEPT: return perform_accept(ready, op, result);
     case GYREI_OP_CONNECT: return perform_connect(ready, op, result);
     case GYREI_OP_POLL: return perform_poll(ready, op, result);
-    default: return finished(result, call_file(ready->env, op));
+    default: return perform_file(ready, op, result);
     }
 }
 
@@ -519,6 +551,10 @@ int gyrei_ready_submit(gyrei_ready *ready, gyre_op *op)
 
 void gyrei_ready_cancel(gyrei_ready *ready, gyre_op *op)
 {
+    if ((op->flags & OP_OFFLOADED) != 0) {
+        gyrei_loop_offload_cancel(ready->loop, op);
+        return;
+    }
     unpark(ready, op);
     (void)gyrei_op_complete(ready->loop, op, GYRE_ECANCELED, 0, 0);
 }

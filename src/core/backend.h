@@ -67,8 +67,8 @@ typedef struct gyrei_backend_ops {
 
     /*
      * Cancels an op that is PARKED (take it out and gyrei_op_complete it with GYRE_ECANCELED at
-     * once) or IN_KERNEL (ask the kernel; the final result comes later). Core handles QUEUED and
-     * RUNNABLE itself.
+     * once; one that was offloaded: gyrei_loop_offload_cancel) or IN_KERNEL (ask the kernel; the
+     * final result comes later). Core handles QUEUED and RUNNABLE itself.
      */
     void (*cancel)(gyrei_backend *backend, gyre_op *op);
 
@@ -125,6 +125,13 @@ void *gyrei_loop_alloc(const gyre_loop *loop, size_t bytes); /* zeroed, or NULL 
 void gyrei_loop_free(const gyre_loop *loop, void *pointer, size_t bytes);
 /* Whether this is a child that was never told of the fork. */
 bool gyrei_loop_is_forked(const gyre_loop *loop);
+/*
+ * At dispatch: gives an op whose call would wait to another thread, which makes it by `call`. True:
+ * it is PARKED, and its result will come; cancelling may bring that forward. False: there is no
+ * other thread.
+ */
+bool gyrei_loop_offload(gyre_loop *loop, gyre_op *op, gyrei_op_call call);
+void gyrei_loop_offload_cancel(gyre_loop *loop, gyre_op *op);
 /* Reports one line through the loop's log callback. */
 void gyrei_log(const gyre_loop *loop, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

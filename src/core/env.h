@@ -51,6 +51,10 @@ typedef struct gyrei_sys {
     int (*statx)(const gyrei_env *env, int directory, const char *path, int flags, uint32_t mask,
                  struct statx *out);
     int64_t (*pread)(const gyrei_env *env, int fd, void *base, size_t len, uint64_t offset);
+    /* the two without waiting for a disk: GYRE_EAGAIN when what they need is not in memory */
+    int (*openat2_now)(const gyrei_env *env, int directory, const char *path,
+                       const struct open_how *how);
+    int64_t (*pread_now)(const gyrei_env *env, int fd, void *base, size_t len, uint64_t offset);
     int (*file_mode)(const gyrei_env *env, int fd, uint32_t *mode); /* fstat: st_mode */
     /* readiness; a timeout of UINT64_MAX waits for ever */
     int (*epoll_create)(const gyrei_env *env);

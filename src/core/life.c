@@ -279,6 +279,7 @@ int gyre_loop_shutdown(gyre_loop *loop, uint64_t timeout_ns)
 
     GYRE_ASSERT(loop->depth == 0);
     for (;;) {
+        const uint64_t callbacks = loop->callbacks;
         int error;
 
         gyre_loop_walk(loop, close_handle, NULL);
@@ -292,8 +293,11 @@ int gyre_loop_shutdown(gyre_loop *loop, uint64_t timeout_ns)
         gyre_loop_hold(loop);
         error = gyre_loop_run(loop, GYRE_RUN_ONCE);
         gyre_loop_release(loop);
-        if (error < 0 && !gyrei_loop_unwind(loop))
-            return error;
+        if (error < 0 && !gyrei_loop_unwind(loop) && loop->callbacks == callbacks) {
+            if (!gyrei_services_out(loop))
+                return error;
+            (void)loop->env->sys->poll(loop->env, NULL, 0, GYRE_MILLISECOND);
+        }
     }
 }
 

@@ -41,6 +41,8 @@ typedef struct gyrei_service {
     const void *key; /* an address of the layer's own */
     /* hands over what the layer has gathered; called before the loop may sleep */
     void (*flush)(gyre_loop *loop, struct gyrei_service *service);
+    /* whether a thread has something of the loop's, which comes back without the kernel */
+    bool (*is_out)(const struct gyrei_service *service);
     /* asks all requests in flight to end: the loop is shut down */
     void (*cancel)(gyre_loop *loop, struct gyrei_service *service);
     /* the loop was forked, and this is the child */
@@ -48,6 +50,12 @@ typedef struct gyrei_service {
     /* the loop ends: frees the service */
     void (*close)(gyre_loop *loop, struct gyrei_service *service);
 } gyrei_service;
+
+/* Threads for calls that would block the loop: gyrei_loop_offload. */
+typedef struct gyrei_offload {
+    bool (*start)(gyre_loop *loop, gyre_op *op, gyrei_op_call call);
+    void (*cancel)(gyre_loop *loop, gyre_op *op);
+} gyrei_offload;
 
 struct gyre_loop {
     const gyrei_backend_ops *ops;
@@ -126,6 +134,7 @@ struct gyre_loop {
     void *streams; /* what net/ keeps for each loop (write blocks) */
     void (*streams_close)(gyre_loop *loop);
     void (*signals_close)(gyre_loop *loop);
+    const gyrei_offload *offload; /* set by fs/ with its first request */
     gyre_link services;
     bool services_dirty; /* a service has gathered something to flush */
 };
@@ -229,6 +238,7 @@ void gyrei_service_add(gyre_loop *loop, gyrei_service *service);
 gyrei_service *gyrei_service_find(const gyre_loop *loop, const void *key);
 /* For loop.c and life.c: each calls the function of that name of every service. */
 void gyrei_services_flush(gyre_loop *loop);
+bool gyrei_services_out(const gyre_loop *loop);
 void gyrei_services_cancel(gyre_loop *loop);
 void gyrei_services_forked(gyre_loop *loop);
 void gyrei_services_close(gyre_loop *loop);

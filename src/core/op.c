@@ -236,6 +236,21 @@ void gyrei_op_lose(gyre_loop *loop, gyre_op *op)
     gyrei_slots_renew(&loop->slots, op->slot);
 }
 
+bool gyrei_loop_offload(gyre_loop *loop, gyre_op *op, gyrei_op_call call)
+{
+    GYRE_ASSERT(op->state == GYREI_OP_RUNNABLE);
+    if (loop->offload == NULL || !loop->offload->start(loop, op, call))
+        return false;
+    gyrei_op_parked(loop, op);
+    return true;
+}
+
+void gyrei_loop_offload_cancel(gyre_loop *loop, gyre_op *op)
+{
+    GYRE_ASSERT(op->state == GYREI_OP_PARKED);
+    loop->offload->cancel(loop, op);
+}
+
 GYREI_HOT bool gyrei_op_any_runnable(const gyre_loop *loop)
 {
     return loop->runnable_count > 0;

@@ -17,6 +17,7 @@
 #ifndef GYREI_CORE_OP_H
 #define GYREI_CORE_OP_H
 
+#include "core/env.h"
 #include "gyre/op.h"
 
 #include <stdbool.h>
@@ -94,6 +95,9 @@ typedef struct gyrei_record {
     uint32_t offset;
 } gyrei_record;
 
+/* A blocking call that an op stands for, made in any thread: reads the op, answers its result. */
+typedef int64_t (*gyrei_op_call)(const gyrei_env *env, const gyre_op *op);
+
 typedef void (*gyrei_op_done)(gyre_loop *loop, gyre_op *op, const gyrei_result *result);
 
 /* ---- for submitters (net, fs, core) ---- */
@@ -119,8 +123,8 @@ void gyrei_op_submit(gyre_loop *loop, gyre_op *op);
 /*
  * Asks for the op to end: with GYRE_ECANCELED, or with its real result if that came first. Results
  * that wait already are delivered before the final one. Harmless on an op that is IDLE or being
- * cancelled. On return nothing is written to the op's bytes on a readiness backend; on a completion
- * backend only once done() got the final result.
+ * cancelled. On return nothing is written to a socket op's bytes on a readiness backend; else only
+ * once done() got the final result.
  */
 void gyrei_op_cancel(gyre_loop *loop, gyre_op *op);
 

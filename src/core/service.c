@@ -35,6 +35,15 @@ void gyrei_services_flush(gyre_loop *loop)
     }
 }
 
+bool gyrei_services_out(const gyre_loop *loop)
+{
+    for (gyre_link *link = loop->services.next; link != &loop->services; link = link->next) {
+        if (service_of(link)->is_out != NULL && service_of(link)->is_out(service_of(link)))
+            return true;
+    }
+    return false;
+}
+
 void gyrei_services_cancel(gyre_loop *loop)
 {
     for (gyre_link *link = loop->services.next; link != &loop->services; link = link->next) {

@@ -1,6 +1,7 @@
 /*
- * Files: each request is one operation. On io_uring the kernel works on it, elsewhere the backend
- * makes the call inline, at dispatch.
+ * Files: each request is one operation. On io_uring the kernel works on it. Elsewhere the backend
+ * makes the call at dispatch if that needs no disk, and else gives it back to us, for a thread of
+ * the pool.
  */
 #include "gyre/fs.h"
 
@@ -69,6 +70,42 @@ static void on_done(gyre_loop *loop, gyre_op *op, const gyrei_result *result)
     gyrei_callback_leave(loop, &frame);
 }
 
+/* ---- calls that would wait ---- */
+
+static void run_offloaded(gyre_work *work)
+{
+    gyre_fs_req *req = GYRE_CONTAINER_OF(work, gyre_fs_req, work);
+
+    req->result = req->call(req->loop->env, &req->op);
+}
+
+static void offloaded_done(gyre_work *work, int status)
+{
+    gyre_fs_req *req = GYRE_CONTAINER_OF(work, gyre_fs_req, work);
+
+    (void)gyrei_op_complete(req->loop, &req->op, status == 0 ? (int32_t)req->result : status, 0, 0);
+}
+
+static bool offload_start(gyre_loop *loop, gyre_op *op, gyrei_op_call call)
+{
+    static const gyre_work_options options = {.size = sizeof(options),
+                                              .work_class = GYRE_WORK_FILE};
+    gyre_fs_req *req = GYRE_CONTAINER_OF(op, gyre_fs_req, op);
+
+    req->call = call;
+    return gyre_work_submit(loop, &req->work, &options, run_offloaded, offloaded_done) == 0;
+}
+
+static void offload_cancel(gyre_loop *loop, gyre_op *op)
+{
+    (void)loop;
+    (void)gyre_work_cancel(&GYRE_CONTAINER_OF(op, gyre_fs_req, op)->work);
+}
+
+static const gyrei_offload offload = {.start = offload_start, .cancel = offload_cancel};
+
+/* ---- requests ---- */
+
 static int begin(gyre_loop *loop, gyre_fs_req *req, gyrei_op_kind kind, int fd, gyre_fs_cb cb)
 {
     int error;
@@ -79,6 +116,7 @@ static int begin(gyre_loop *loop, gyre_fs_req *req, gyrei_op_kind kind, int fd, 
     if (error != 0)
         return error;
     gyrei_op_prepare(&req->op, kind, fd, 0, on_done);
+    loop->offload = &offload;
     req->result = 0;
     req->loop = loop;
     req->cb = cb;

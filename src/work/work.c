@@ -221,6 +221,11 @@ int gyre_work_canceled(const gyre_work *work)
 
 /* ---- the service ---- */
 
+static bool works_out(const gyrei_service *service)
+{
+    return !gyrei_list_empty(&((const works *)service)->flight);
+}
+
 static void works_cancel(gyre_loop *loop, gyrei_service *service)
 {
     works *self = (works *)service;
@@ -285,6 +290,7 @@ static int works_open(gyre_loop *loop, works **out)
     }
     self->service = (gyrei_service){.key = &works_key,
                                     .flush = give_held,
+                                    .is_out = works_out,
                                     .cancel = works_cancel,
                                     .forked = works_forked,
                                     .close = works_close};

@@ -252,8 +252,8 @@ static void cancelled_requests_call_back_once(void **state)
     assert_int_equal(called, COUNT);
 }
 
-/* A fifo without another end does not hold the loop up. */
-static void a_fifo_does_not_block_when_asked_not_to(void **state)
+/* A fifo without another end holds nobody up: the flag only says what the descriptor is. */
+static void a_fifo_is_not_waited_for(void **state)
 {
     char path[128];
     int64_t fd;
@@ -264,6 +264,160 @@ static void a_fifo_does_not_block_when_asked_not_to(void **state)
     fd = open_file(path, GYRE_FS_READ | GYRE_FS_NONBLOCK);
     assert_true(fd >= 0);
     lasting_fd((int)fd);
+    assert_true((fcntl((int)fd, F_GETFL) & O_NONBLOCK) != 0);
+    fd = open_file(path, GYRE_FS_READ);
+    assert_true(fd >= 0);
+    lasting_fd((int)fd);
+    assert_true((fcntl((int)fd, F_GETFL) & O_NONBLOCK) == 0);
+}
+
+/* ---- what has to wait for a disk ---- */
+
+static bool has_ring(void)
+{
+    return strcmp(gyre_loop_backend_name(loop), "uring") == 0;
+}
+
+/* A thread counts what it ran a moment after it gave the result back. */
+static void expect_on_threads(uint64_t expected)
+{
+    gyre_pool *pool;
+    gyre_pool_stats stats;
+
+    assert_int_equal(gyre_loop_pool(loop, &pool), 0);
+    do
+        gyre_pool_stats_get(pool, GYRE_WORK_FILE, &stats);
+    while (stats.ran < expected);
+    assert_int_equal(stats.ran, expected);
+}
+
+static void what_is_in_memory_needs_no_thread(void **state)
+{
+    char *path = file_with("file", "hello, gyre", 11);
+    char *bytes = lasting(32);
+    gyre_fs_req *req = req_new();
+    const int64_t fd = open_file(path, GYRE_FS_READ);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(result_of(req, gyre_fs_stat_fd(loop, req, (int)fd, on_done)), 0);
+    assert_int_equal(read_file((int)fd, bytes, 32, 0), 11);
+    assert_int_equal(close_file(fd), 0);
+    expect_on_threads(0);
+}
+
+/* A path may lead anywhere, and a file that is made has to be written down. */
+static void what_may_wait_goes_to_a_thread(void **state)
+{
+    char *path = file_with("file", "hello, gyre", 11);
+    gyre_fs_req *req = req_new();
+    int64_t fd;
+
+    (void)state;
+    assert_int_equal(result_of(req, gyre_fs_stat_path(loop, req, GYRE_FS_CWD, path, on_done)), 0);
+    assert_int_equal(req->stat.size, 11);
+    expect_on_threads(has_ring() ? 0 : 1);
+    fd = open_file(path, GYRE_FS_WRITE | GYRE_FS_CREATE | GYRE_FS_TRUNCATE);
+    assert_true(fd >= 0);
+    lasting_fd((int)fd);
+    expect_on_threads(has_ring() ? 0 : 2);
+}
+
+static void read_pages_from_disk(const char *path)
+{
+    enum { BYTES = 1 << 20 };
+    char *bytes = lasting(BYTES);
+    const int64_t fd = open_file(path, GYRE_FS_READ);
+
+    assert_true(fd >= 0);
+    lasting_fd((int)fd);
+    assert_int_equal(fsync((int)fd), 0);
+    assert_int_equal(posix_fadvise((int)fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    assert_int_equal(read_file((int)fd, bytes, BYTES, 0), BYTES);
+    for (size_t i = 0; i < BYTES; i++)
+        assert_int_equal((unsigned char)bytes[i], i % 251);
+    /* The pages of the middle are gone: what is left at both ends is not the whole. */
+    assert_int_equal(posix_fadvise((int)fd, BYTES / 4, BYTES / 2, POSIX_FADV_DONTNEED), 0);
+    bytes[BYTES / 2] = 1;
+    assert_int_equal(read_file((int)fd, bytes, BYTES, 0), BYTES);
+    for (size_t i = 0; i < BYTES; i++)
+        assert_int_equal((unsigned char)bytes[i], i % 251);
+}
+
+static void a_read_is_whole_wherever_the_pages_are(void **state)
+{
+    enum { BYTES = 1 << 20 };
+    char *bytes = lasting(BYTES);
+
+    (void)state;
+    for (size_t i = 0; i < BYTES; i++)
+        bytes[i] = (char)(i % 251);
+    read_pages_from_disk(file_with("large", bytes, BYTES));
+}
+
+/* The one thread for files, held up. */
+static int hold_up[2];
+
+static void wait_for_a_byte(gyre_work *work)
+{
+    char byte;
+
+    (void)work;
+    (void)!read(hold_up[0], &byte, 1);
+}
+
+static void on_held(gyre_work *work, int status)
+{
+    (void)work;
+    assert_int_equal(status, 0);
+    called++;
+}
+
+static gyre_pool *pool_of_one_held_up(void)
+{
+    const gyre_pool_options options = {.size = sizeof(options), .threads_max = {1, 1, 1}};
+    const gyre_work_options class = {.size = sizeof(class), .work_class = GYRE_WORK_FILE};
+    gyre_pool *pool;
+
+    assert_int_equal(pipe(hold_up), 0);
+    lasting_fd(hold_up[0]);
+    lasting_fd(hold_up[1]);
+    assert_int_equal(gyre_pool_init(&pool, &options), 0);
+    assert_int_equal(gyre_loop_set_pool(loop, pool), 0);
+    assert_int_equal(
+        gyre_work_submit(loop, lasting(sizeof(gyre_work)), &class, wait_for_a_byte, on_held), 0);
+    return pool;
+}
+
+static void a_slow_disk_does_not_hold_the_loop_up(void **state)
+{
+    gyre_pool *pool = pool_of_one_held_up();
+    gyre_fs_req *slow = req_new();
+    gyre_fs_req *other = req_new();
+    char *path = file_with("file", "x", 1);
+    char *bytes = lasting(1);
+    int64_t fd;
+
+    (void)state;
+    assert_int_equal(gyre_fs_stat_path(loop, slow, GYRE_FS_CWD, path, on_done), 0);
+    assert_int_equal(gyre_fs_stat_path(loop, other, GYRE_FS_CWD, path, on_done), 0);
+    if (has_ring())
+        run_until(&called, 2);
+    fd = open_file(path, GYRE_FS_READ);
+    assert_true(fd >= 0);
+    lasting_fd((int)fd);
+    assert_int_equal(read_file((int)fd, bytes, 1, 0), 1);
+    if (!has_ring()) {
+        assert_int_equal(gyre_fs_cancel(other), 0);
+        run_until(&called, 3);
+        assert_int_equal(other->result, GYRE_ECANCELED);
+        assert_int_equal(gyre_fs_cancel(other), GYRE_ENOENT);
+    }
+    assert_int_equal(write(hold_up[1], "x", 1), 1);
+    run_until(&called, 5);
+    assert_int_equal(slow->result, 0);
+    assert_int_equal(gyre_loop_set_pool(loop, NULL), 0);
+    assert_int_equal(gyre_pool_close(pool), 0);
 }
 
 int main(void)
@@ -276,7 +430,11 @@ int main(void)
         FS_TEST(files_are_made_truncated_and_appended_to),
         FS_TEST(a_large_read_is_whole),
         FS_TEST(cancelled_requests_call_back_once),
-        FS_TEST(a_fifo_does_not_block_when_asked_not_to),
+        FS_TEST(a_fifo_is_not_waited_for),
+        FS_TEST(what_is_in_memory_needs_no_thread),
+        FS_TEST(what_may_wait_goes_to_a_thread),
+        FS_TEST(a_read_is_whole_wherever_the_pages_are),
+        FS_TEST(a_slow_disk_does_not_hold_the_loop_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

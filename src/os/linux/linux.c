@@ -23,6 +23,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Newer than some C libraries' headers: 5.12. */
+#define GYREI_RESOLVE_CACHED 0x20
+
 /* What gyrei_call says, as the table wants it. */
 static inline int64_t answer(long result)
 {
@@ -87,16 +90,64 @@ static int64_t os_sendv(const gyrei_env *env, int fd, const gyre_buf *bufs, uint
     return answer(result);
 }
 
+/* A fifo's other end is never waited for: the loop, or a thread, would hang. Nor does io_uring. */
+static int open_file(int directory, const char *path, struct open_how how)
+{
+    const bool stays_blocking = (how.flags & (O_NONBLOCK | O_PATH)) == 0;
+    long fd;
+
+    if (stays_blocking)
+        how.flags |= O_NONBLOCK;
+    do {
+        fd = syscall(SYS_openat2, directory, path, &how, sizeof(how));
+    } while (fd < 0 && errno == EINTR);
+    if (fd >= 0 && stays_blocking)
+        (void)fcntl((int)fd, F_SETFL, how.flags & (uint64_t)~O_NONBLOCK);
+    return (int)gyrei_os_result(fd);
+}
+
 static int os_openat2(const gyrei_env *env, int directory, const char *path,
                       const struct open_how *how)
 {
-    long result;
+    (void)env;
+    return open_file(directory, path, *how);
+}
+
+/* EINVAL: a kernel before 5.12, or a wrong call, which the one that may wait will tell. */
+static int os_openat2_now(const gyrei_env *env, int directory, const char *path,
+                          const struct open_how *how)
+{
+    struct open_how cached = *how;
+    int fd;
 
     (void)env;
-    do {
-        result = syscall(SYS_openat2, directory, path, how, sizeof(*how));
-    } while (result < 0 && errno == EINTR);
-    return (int)gyrei_os_result(result);
+    cached.resolve |= GYREI_RESOLVE_CACHED;
+    fd = open_file(directory, path, cached);
+    return fd == GYRE_EINVAL ? GYRE_EAGAIN : fd;
+}
+
+/*
+ * All that was asked for, or all that there is: a part means that the rest is not in memory, or is
+ * not there. EOPNOTSUPP: a file system that cannot say (preadv2(2)).
+ */
+static int64_t os_pread_now(const gyrei_env *env, int fd, void *base, size_t len, uint64_t offset)
+{
+    size_t got = 0;
+    ssize_t result = 1;
+
+    (void)env;
+    if (offset > (uint64_t)INT64_MAX - len)
+        return GYRE_EAGAIN;
+    while (got < len && result > 0) {
+        const struct iovec rest = {.iov_base = (char *)base + got, .iov_len = len - got};
+
+        result = preadv2(fd, &rest, 1, (off_t)(offset + got), RWF_NOWAIT);
+        if (result > 0)
+            got += (size_t)result;
+    }
+    if (result >= 0)
+        return (int64_t)got;
+    return errno == EOPNOTSUPP || errno == EINTR ? GYRE_EAGAIN : gyrei_os_error(errno);
 }
 
 static int os_statx(const gyrei_env *env, int directory, const char *path, int flags, uint32_t mask,
@@ -279,6 +330,8 @@ static const gyrei_sys sys = {
     .openat2 = os_openat2,
     .statx = os_statx,
     .pread = gyrei_os_pread,
+    .openat2_now = os_openat2_now,
+    .pread_now = os_pread_now,
     .file_mode = gyrei_os_file_mode,
     .epoll_create = os_epoll_create,
     .epoll_ctl = os_epoll_ctl,
