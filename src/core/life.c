@@ -272,6 +272,17 @@ static void cancel_requests(gyre_loop *loop)
     gyrei_services_cancel(loop);
 }
 
+/* A turn whose wait failed. False: nothing came of it, and nothing can. */
+static bool wait_without_kernel(gyre_loop *loop)
+{
+    if (gyrei_loop_unwind(loop))
+        return true;
+    if (!gyrei_services_out(loop))
+        return false;
+    (void)loop->env->sys->poll(loop->env, NULL, 0, GYRE_MILLISECOND);
+    return true;
+}
+
 int gyre_loop_shutdown(gyre_loop *loop, uint64_t timeout_ns)
 {
     const uint64_t start_ns = loop->env->now_ns(loop->env);
@@ -280,6 +291,7 @@ int gyre_loop_shutdown(gyre_loop *loop, uint64_t timeout_ns)
     GYRE_ASSERT(loop->depth == 0);
     for (;;) {
         const uint64_t callbacks = loop->callbacks;
+        const uint64_t handles = loop->handle_count;
         int error;
 
         gyre_loop_walk(loop, close_handle, NULL);
@@ -293,11 +305,9 @@ int gyre_loop_shutdown(gyre_loop *loop, uint64_t timeout_ns)
         gyre_loop_hold(loop);
         error = gyre_loop_run(loop, GYRE_RUN_ONCE);
         gyre_loop_release(loop);
-        if (error < 0 && !gyrei_loop_unwind(loop) && loop->callbacks == callbacks) {
-            if (!gyrei_services_out(loop))
-                return error;
-            (void)loop->env->sys->poll(loop->env, NULL, 0, GYRE_MILLISECOND);
-        }
+        if (error < 0 && loop->callbacks == callbacks && loop->handle_count == handles &&
+            !wait_without_kernel(loop))
+            return error;
     }
 }
 
