@@ -133,7 +133,7 @@ function start() {
     part("words").textContent = known?.words ?? "A scene of your own. Its address holds all of it: whoever opens it sees the same.";
     view.showProgram(state.program, engine.source());
     engine.seek(event);
-    show();
+    show({ smooth: false });
     return true;
   }
 
