@@ -21,6 +21,7 @@ struct open_how;
 struct statx;
 struct io_uring_params;
 struct gyrei_backend_ops;
+struct gyrei_threads;
 
 typedef struct gyrei_env gyrei_env;
 
@@ -84,6 +85,7 @@ struct gyrei_env {
     uint64_t (*random)(const gyrei_env *env);
     const char *(*variable)(const gyrei_env *env, const char *name); /* getenv */
     const struct gyrei_backend_ops *backend; /* NULL: chosen by backend/select.c */
+    const struct gyrei_threads *threads;     /* core/threads.h */
     /*
      * What other threads would do, and signals, where the environment has its own of them; NULL:
      * the pool's threads, the process's handlers. `run(job)` is called once, on any thread, not

@@ -48,4 +48,7 @@ const char *gyrei_os_variable(const gyrei_env *env, const char *name);
 void *gyrei_os_map(const gyrei_env *env, size_t bytes);
 void gyrei_os_unmap(const gyrei_env *env, void *pages, size_t bytes);
 
+/* ---- os/linux/thread.c ---- */
+extern const struct gyrei_threads gyrei_os_threads;
+
 #endif

@@ -355,4 +355,5 @@ const gyrei_env gyrei_env_os = {
     .wall_ns = gyrei_os_wall_ns,
     .random = os_random,
     .variable = gyrei_os_variable,
+    .threads = &gyrei_os_threads,
 };

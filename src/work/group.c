@@ -6,40 +6,19 @@
  *
  * Each loop is held while it serves; draining lets go, so that it ends by itself. The group has no
  * handle on its loops: a program that walks over its handles finds only its own. Invariants: the
- * group's counters are under its lock; a member's state, load and loop are atomic; all else of a
- * member is its thread's until that was joined. Knows the library by its public headers only.
+ * group's counters are under its monitor; a member's state, load, loop and name of its thread are
+ * atomic; all else of a member is its thread's until that was joined. Threads are the
+ * environment's: nothing here waits otherwise, so that all of it runs in the simulator too.
  */
-#include "cluster/group.h"
+#include "work/group.h"
 
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
+#include "base/memory.h"
+#include "core/loop.h"
+#include "core/timer.h"
+
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 enum { COUNT_MAX = 1024, SHUTDOWN_ROUNDS = 10, NAME_BYTES = 16 };
-
-/* ---- memory ---- */
-
-static void *take_memory(const gyre_allocator *allocator, size_t bytes)
-{
-    void *memory =
-        allocator != NULL ? allocator->resize(allocator->ctx, NULL, 0, bytes) : malloc(bytes);
-
-    if (memory != NULL)
-        memset(memory, 0, bytes);
-    return memory;
-}
-
-static void free_memory(const gyre_allocator *allocator, void *memory, size_t bytes)
-{
-    if (allocator == NULL)
-        free(memory);
-    else if (memory != NULL)
-        (void)allocator->resize(allocator->ctx, memory, bytes, 0);
-}
 
 /* ---- a loop's thread ---- */
 
@@ -71,63 +50,30 @@ static void on_stop(gyre_post_node *node, int status)
         gyre_loop_stop(member->loop);
 }
 
-/* The processor of the member: the allowed ones in turn. */
-static size_t processor(const gyrei_member *member)
-{
-    const cpu_set_t *allowed = &member->group->allowed;
-    uint32_t skip = member->index % (uint32_t)CPU_COUNT(allowed);
-    size_t cpu = 0;
-
-    while (!CPU_ISSET(cpu, allowed) || skip-- > 0) {
-        cpu++;
-        GYRE_ASSERT(cpu < CPU_SETSIZE);
-    }
-    return cpu;
-}
-
-static int pin(const gyrei_member *member)
-{
-    const size_t cpu = processor(member);
-    cpu_set_t one;
-
-    CPU_ZERO(&one);
-    CPU_SET(cpu, &one);
-    return -pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
-}
-
-static void set_name(const gyrei_member *member)
-{
-    char name[NAME_BYTES];
-
-    (void)snprintf(name, sizeof(name), "%.10s-%u", member->group->name, (unsigned)member->index);
-    (void)pthread_setname_np(pthread_self(), name);
-}
-
 static int set_up(gyrei_member *member)
 {
     gyre_group *group = member->group;
-    const int error = group->options.pin != 0 ? pin(member) : 0;
 
-    set_name(member);
-    if (error != 0 || group->setup == NULL)
-        return error;
+    if (group->setup == NULL)
+        return 0;
     return group->setup(group, member->index, member->loop, group->options.ctx);
 }
 
 /* Waits for the others. True: all were set up. */
 static bool all_are_set_up(gyre_group *group, uint32_t arrived, int error)
 {
+    const gyrei_threads *threads = group->env->threads;
     bool good;
 
-    pthread_mutex_lock(&group->lock);
+    threads->enter(group->monitor);
     group->arrived += arrived;
     if (group->setup_error == 0)
         group->setup_error = error;
-    pthread_cond_broadcast(&group->changed);
+    threads->notify(group->monitor);
     while (group->setup_error == 0 && group->arrived < group->count)
-        pthread_cond_wait(&group->changed, &group->lock);
+        (void)threads->wait(group->monitor, UINT64_MAX);
     good = group->setup_error == 0;
-    pthread_mutex_unlock(&group->lock);
+    threads->leave(group->monitor);
     return good;
 }
 
@@ -160,14 +106,28 @@ static int shut_down(gyrei_member *member)
     return error != 0 ? error : refused;
 }
 
-static void *thread_main(void *arg)
+static void count_end(gyre_group *group, int error)
+{
+    const gyrei_threads *threads = group->env->threads;
+
+    threads->enter(group->monitor);
+    group->ended++;
+    if (group->run_error == 0)
+        group->run_error = error;
+    threads->notify(group->monitor);
+    threads->leave(group->monitor);
+}
+
+static void thread_main(void *arg)
 {
     gyrei_member *member = arg;
     gyre_group *group = member->group;
-    const int setup_error = set_up(member);
+    int setup_error;
     int error = 0;
     int end_error;
 
+    __atomic_store_n(&member->self, gyrei_thread_self(), __ATOMIC_RELAXED);
+    setup_error = set_up(member);
     if (all_are_set_up(group, 1, setup_error))
         error = run(member);
     set_state(member, GYREI_MEMBER_ENDING);
@@ -178,13 +138,9 @@ static void *thread_main(void *arg)
         error = end_error;
     if (setup_error == 0 && group->options.ended != NULL)
         group->options.ended(group, member->index, group->options.ctx);
-    pthread_mutex_lock(&group->lock);
-    group->ended++;
-    if (group->run_error == 0)
-        group->run_error = error;
-    pthread_cond_broadcast(&group->changed);
-    pthread_mutex_unlock(&group->lock);
-    return NULL;
+    /* The next thread may go by the same name. */
+    __atomic_store_n(&member->self, 0, __ATOMIC_RELAXED);
+    count_end(group, error);
 }
 
 /* ---- making a group ---- */
@@ -193,47 +149,32 @@ static void free_group(gyre_group *group)
 {
     const gyre_allocator allocator = group->allocator;
 
-    pthread_cond_destroy(&group->changed);
-    pthread_mutex_destroy(&group->lock);
-    free_memory(group->has_allocator ? &allocator : NULL, group, group->bytes);
-}
-
-/* A condition that waits by the clock that nobody sets. */
-static int init_sync(gyre_group *group)
-{
-    pthread_condattr_t attributes;
-    int error = pthread_condattr_init(&attributes);
-
-    if (error != 0)
-        return GYRE_ENOMEM;
-    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    error = pthread_cond_init(&group->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
-    if (error == 0)
-        error = pthread_mutex_init(&group->lock, NULL);
-    return error == 0 ? 0 : GYRE_ENOMEM;
+    group->env->threads->monitor_close(group->monitor);
+    gyrei_free(&allocator, group, group->bytes);
 }
 
 static int new_group(gyre_group **out, uint32_t count, const gyre_group_options *options,
-                     const cpu_set_t *allowed)
+                     const gyrei_env *env)
 {
-    const gyre_allocator *allocator = options->loop != NULL ? options->loop->allocator : NULL;
+    const gyre_loop_options *loop = options->loop;
+    const gyre_allocator allocator =
+        loop != NULL && loop->allocator != NULL ? *loop->allocator : gyrei_allocator_default;
     const size_t bytes = sizeof(gyre_group) + count * sizeof(gyrei_member);
-    gyre_group *group = take_memory(allocator, bytes);
+    gyre_group *group = gyrei_alloc(&allocator, bytes);
+    int error;
 
     if (group == NULL)
         return GYRE_ENOMEM;
-    if (init_sync(group) != 0) {
-        free_memory(allocator, group, bytes);
-        return GYRE_ENOMEM;
+    error = env->threads->monitor_open(env, &group->monitor);
+    if (error != 0) {
+        gyrei_free(&allocator, group, bytes);
+        return error;
     }
     group->options = *options;
-    group->has_allocator = allocator != NULL;
-    if (allocator != NULL)
-        group->allocator = *allocator;
+    group->allocator = allocator;
     group->bytes = bytes;
     group->count = count;
-    group->allowed = *allowed;
+    group->env = env;
     (void)snprintf(group->name, sizeof(group->name), "%s",
                    options->name != NULL ? options->name : "gyre");
     *out = group;
@@ -272,41 +213,46 @@ static void destroy(gyre_group *group)
     free_group(group);
 }
 
-/* How many were started. Signals are blocked in them, but for faults and profiles. */
-static uint32_t start_threads(gyre_group *group)
+static int start_thread(gyrei_member *member)
 {
-    static const int left[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGPROF};
+    const gyre_group *group = member->group;
+    const gyrei_threads *threads = group->env->threads;
+    char name[NAME_BYTES];
+    const gyrei_thread_options options = {
+        .main = thread_main,
+        .arg = member,
+        .name = name,
+        .processor =
+            group->options.pin != 0 ? (int)(member->index % threads->processors(group->env)) : -1,
+    };
+
+    (void)snprintf(name, sizeof(name), "%.10s-%u", group->name, (unsigned)member->index);
+    return threads->start(group->env, &member->thread, &options);
+}
+
+/* How many were started, and what was in the way of the next one. */
+static uint32_t start_threads(gyre_group *group, int *error)
+{
     uint32_t count = 0;
-    sigset_t blocked;
-    sigset_t before;
 
-    sigfillset(&blocked);
-    for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
-        sigdelset(&blocked, left[i]);
-    pthread_sigmask(SIG_BLOCK, &blocked, &before);
-    while (count < group->count) {
-        gyrei_member *member = &group->members[count];
-
-        if (pthread_create(&member->thread, NULL, thread_main, member) != 0)
-            break;
+    *error = 0;
+    while (count < group->count && (*error = start_thread(&group->members[count])) == 0)
         count++;
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return count;
 }
 
 static void join_threads(gyre_group *group, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
-        pthread_join(group->members[i].thread, NULL);
+        group->env->threads->join(group->members[i].thread);
 }
 
 static int start(gyre_group *group)
 {
-    const uint32_t started = start_threads(group);
-    const uint32_t missing = group->count - started;
+    int error;
+    const uint32_t started = start_threads(group, &error);
 
-    if (all_are_set_up(group, missing, missing > 0 ? GYRE_EAGAIN : 0))
+    if (all_are_set_up(group, group->count - started, error))
         return 0;
     join_threads(group, started);
     return group->setup_error;
@@ -316,8 +262,8 @@ int gyre_group_open(gyre_group **out, uint32_t count, const gyre_group_options *
                     gyre_group_setup_cb setup)
 {
     static const gyre_group_options defaults = {.size = sizeof(defaults)};
+    const gyrei_env *env;
     gyre_group *group;
-    cpu_set_t allowed;
     int error;
 
     GYRE_ASSERT(out != NULL);
@@ -325,12 +271,10 @@ int gyre_group_open(gyre_group **out, uint32_t count, const gyre_group_options *
         options = &defaults;
     if (options->size != sizeof(*options) || count > COUNT_MAX || options->pin > 1)
         return GYRE_EINVAL;
-    CPU_ZERO(&allowed);
-    if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0 || CPU_COUNT(&allowed) == 0)
-        CPU_SET(0, &allowed);
+    env = options->loop != NULL && options->loop->env != NULL ? options->loop->env : &gyrei_env_os;
     if (count == 0)
-        count = (uint32_t)CPU_COUNT(&allowed);
-    error = new_group(&group, count, options, &allowed);
+        count = env->threads->processors(env);
+    error = new_group(&group, count < COUNT_MAX ? count : COUNT_MAX, options, env);
     if (error != 0)
         return error;
     group->setup = setup;
@@ -371,34 +315,19 @@ void gyre_group_stop(gyre_group *group)
     }
 }
 
-static struct timespec deadline_after(uint64_t timeout_ns)
-{
-    struct timespec at;
-    uint64_t ns;
-
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    ns = (uint64_t)at.tv_nsec + timeout_ns % GYRE_SECOND;
-    at.tv_sec += (time_t)(timeout_ns / GYRE_SECOND + ns / GYRE_SECOND);
-    at.tv_nsec = (long)(ns % GYRE_SECOND);
-    return at;
-}
-
 /* False: the time was up before all had ended. */
 static bool wait_for_ends(gyre_group *group, uint64_t timeout_ns)
 {
-    const struct timespec deadline = deadline_after(timeout_ns != UINT64_MAX ? timeout_ns : 0);
-    int error = 0;
+    const gyrei_threads *threads = group->env->threads;
+    const uint64_t until_ns = gyrei_time_add(group->env->now_ns(group->env), timeout_ns);
+    bool in_time = true;
     bool all;
 
-    pthread_mutex_lock(&group->lock);
-    while (group->ended < group->count && error == 0) {
-        if (timeout_ns == UINT64_MAX)
-            error = pthread_cond_wait(&group->changed, &group->lock);
-        else
-            error = pthread_cond_timedwait(&group->changed, &group->lock, &deadline);
-    }
+    threads->enter(group->monitor);
+    while (group->ended < group->count && in_time)
+        in_time = threads->wait(group->monitor, until_ns);
     all = group->ended == group->count;
-    pthread_mutex_unlock(&group->lock);
+    threads->leave(group->monitor);
     return all;
 }
 
@@ -407,7 +336,7 @@ int gyre_group_close(gyre_group *group, uint64_t timeout_ns)
     int error = 0;
 
     for (uint32_t i = 0; i < group->count; i++) {
-        if (pthread_equal(group->members[i].thread, pthread_self()))
+        if (__atomic_load_n(&group->members[i].self, __ATOMIC_RELAXED) == gyrei_thread_self())
             return GYRE_EDEADLK;
     }
     if (timeout_ns > 0) {

@@ -4,7 +4,7 @@
  * Everything here may be called by any thread: it touches atomics only. A loop that ends may still
  * be told so between a pick and its use; posting then says GYRE_EGONE.
  */
-#include "cluster/group.h"
+#include "work/group.h"
 
 enum { LEAST_TRIES = 16 };
 

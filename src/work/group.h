@@ -1,14 +1,11 @@
 /*
- * A group, as the files of cluster/ see it.
+ * A group, as its files see it.
  */
-#ifndef GYREI_CLUSTER_GROUP_H
-#define GYREI_CLUSTER_GROUP_H
+#ifndef GYREI_WORK_GROUP_H
+#define GYREI_WORK_GROUP_H
 
+#include "core/threads.h"
 #include "gyre/group.h"
-
-#include <pthread.h>
-#include <sched.h>
-#include <stdbool.h>
 
 enum {
     GYREI_MEMBER_SERVING = 0,
@@ -22,7 +19,8 @@ typedef struct gyrei_member {
     gyre_group *group;
     gyre_loop *loop; /* atomic; NULL once it was closed */
     gyre_remote *remote;
-    pthread_t thread;
+    gyrei_thread *thread;
+    uintptr_t self; /* atomic: what names the thread while it runs */
     uint32_t index;
     uint32_t state;      /* atomic */
     uint32_t load;       /* atomic */
@@ -37,13 +35,11 @@ struct gyre_group {
     gyre_group_options options;
     gyre_group_setup_cb setup;
     gyre_allocator allocator;
-    bool has_allocator; /* else malloc and free */
     size_t bytes;
     char name[16];
-    cpu_set_t allowed; /* for pinning */
+    const gyrei_env *env;
 
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
+    gyrei_monitor *monitor;
     uint32_t arrived; /* threads that have called `setup` */
     uint32_t ended;   /* threads that have called `ended` */
     int setup_error;
