@@ -1,5 +1,5 @@
 # libgyre: one object set, linked twice. A platform is chosen by the list of folders.
-set(GYRE_SOURCE_FOLDERS base core backend os/posix net fs proc dns work obs sim cluster)
+set(GYRE_SOURCE_FOLDERS base core backend os/posix net fs proc dns work obs sim sim/posix cluster)
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
   list(APPEND GYRE_SOURCE_FOLDERS os/linux)
 endif()

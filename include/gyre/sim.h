@@ -2,7 +2,7 @@
  * A simulated kernel: hosts with loops on virtual time and a faulty network, replayed from a seed.
  *
  * A world holds hosts. A host boots by a function of yours, which is given a loop and sets up the
- * same program that would run on a real one. The world runs all of them in the calling thread; its
+ * same program that would run on a real one. The world runs one of them at a time; its
  * clock jumps from one event to the next. One seed decides everything that is left to chance: the
  * same seed gives the same run, and the same trace hash.
  */
@@ -52,6 +52,7 @@ typedef enum gyre_sim_fault {
     GYRE_SIM_MULTISHOT_ENDED, /* of a result, completion: the last one of its request */
     GYRE_SIM_LATE_CANCEL,     /* of a cancel, completion: up to 20 ms later */
     GYRE_SIM_SLOW_JOB,        /* of a pool job: up to 2 s */
+    GYRE_SIM_PREEMPTED,       /* of a system call of a group's thread: others run before it */
     GYRE_SIM_PARTITION,       /* of a tenth of a second: two hosts lose each other for a while */
     GYRE_SIM_CRASH,           /* of a tenth of a second: a process ends, and boots again later */
     GYRE_SIM_POWER_LOSS,      /* of a tenth of a second: the same, and its peers hear nothing */
@@ -168,6 +169,21 @@ GYRE_EXPORT gyre_loop *gyre_sim_host_loop(const gyre_sim_host *host);
  */
 GYRE_EXPORT int gyre_sim_loop_init(gyre_sim_host *host, gyre_loop **loop,
                                    const gyre_loop_options *options);
+
+/*
+ * Fills in what makes loops those of the host: env and allocator, and a log if there is none. With
+ * these options gyre_group_open makes a group of the host: its threads run one at a time, in the
+ * order of the seed, and go with the process in a crash. What waits for them, gyre_group_open and
+ * gyre_group_close, runs the world meanwhile.
+ *
+ * Params: options: its `size` is set; what else is set stays.
+ * Owns:   the host outlives the loops.
+ * Thread: loop; the thread that made the world is that of all its loops.
+ * Phase:  any.
+ * Errors: none.
+ * Since:  0.1.
+ */
+GYRE_EXPORT void gyre_sim_host_loop_options(gyre_sim_host *host, gyre_loop_options *options);
 
 /*
  * The host's address with a port.

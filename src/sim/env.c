@@ -26,6 +26,7 @@ static gyre_sim_host *enter(const gyrei_env *env)
 {
     gyre_sim_host *host = gyrei_sim_host_of(env);
 
+    gyrei_sim_thread_preempt(host->sim);
     host->sim->now_ns += CALL_NS;
     return host;
 }
@@ -407,6 +408,7 @@ void gyrei_sim_env_init(gyre_sim_host *host)
         .random = sim_random,
         .variable = sim_variable,
         .backend = host->completion ? &gyrei_backend_sim_ring : &gyrei_backend_sim_poller,
+        .threads = &gyrei_sim_threads,
         .job_start = gyrei_sim_job_start,
         .job_cancel = gyrei_sim_job_cancel,
         .signal_watch = gyrei_sim_signal_watch,

@@ -115,18 +115,23 @@ static void ignore_line(void *ctx, const char *line)
     gyrei_sim_note(host->sim, host, "log", 0, 0);
 }
 
+void gyre_sim_host_loop_options(gyre_sim_host *host, gyre_loop_options *options)
+{
+    options->env = &host->env;
+    options->allocator = &host->allocator;
+    if (options->log == NULL) {
+        options->log = ignore_line;
+        options->log_ctx = host;
+    }
+}
+
 int gyre_sim_loop_init(gyre_sim_host *host, gyre_loop **loop, const gyre_loop_options *options)
 {
     gyre_loop_options mine = {.size = sizeof(mine)};
 
     if (options != NULL)
         mine = *options;
-    mine.env = &host->env;
-    mine.allocator = &host->allocator;
-    if (mine.log == NULL) {
-        mine.log = ignore_line;
-        mine.log_ctx = host;
-    }
+    gyre_sim_host_loop_options(host, &mine);
     return gyre_loop_init(loop, &mine);
 }
 
@@ -149,8 +154,13 @@ static void boot(gyre_sim *sim, gyrei_sim_event *event)
     host->main = loop_at(host->loops.prev);
     host->main->wake_ns = 0;
     gyrei_sim_note(sim, host, "boot", host->boots, 0);
+    host->main->running = true; /* the program may wait, for threads of its own */
     error = host->boot(host, host->loop, host->ctx);
-    if (error < 0)
+    if (host->main != NULL)
+        host->main->running = false;
+    if (host->crash_due)
+        gyre_sim_host_crash(host, host->crash_silent);
+    else if (error < 0)
         gyre_sim_host_crash(host, 0);
 }
 
@@ -161,8 +171,11 @@ void gyre_sim_host_restart(gyre_sim_host *host, uint64_t after_ns)
 
 /* ---- the end ---- */
 
+/* Its code stands on a stack: it cannot go now. */
 static bool any_running(const gyre_sim_host *host)
 {
+    if (gyrei_sim_thread_runs(host))
+        return true;
     for (gyre_link *link = host->loops.next; link != &host->loops; link = link->next) {
         if (loop_at(link)->running)
             return true;
@@ -178,6 +191,7 @@ static void drop(gyre_sim_host *host, bool silent)
     host->loop = NULL;
     host->main = NULL;
     host->crash_due = false;
+    gyrei_sim_threads_drop(host);
     gyrei_sim_jobs_drop(host);
     while ((link = gyrei_list_pop(&host->loops)) != NULL)
         loop_at(link)->ops->drop(loop_at(link));
@@ -256,6 +270,8 @@ void gyrei_sim_host_open(gyre_sim_host *host)
     gyrei_list_init(&host->jobs);
     host->job_max_ns = 5 * GYRE_MILLISECOND;
     gyrei_list_init(&host->signals);
+    gyrei_list_init(&host->threads);
+    gyrei_list_init(&host->monitors);
     gyrei_sim_memory_init(host);
     gyrei_sim_env_init(host);
     gyrei_sim_schedule(host->sim, &host->restart, 0, boot);

@@ -8,6 +8,7 @@
  *   socket.c   sockets                                     net.c     connections between them
  *   poller.c   mode readiness: a poller for ready.c        ring*.c   mode completion
  *   jobs.c     pool jobs and signals                       chaos.c   what befalls whole hosts
+ *   threads.c  threads, one at a time                      posix/    their stacks
  *
  * Invariants: one seed decides everything, so nothing here reads a clock, an address or the order
  * of pointers; whatever is random is drawn in an order that the language fixes. The simulator's own
@@ -18,6 +19,7 @@
 
 #include "base/list.h"
 #include "core/backend.h"
+#include "core/threads.h"
 #include "gyre/poll.h"
 #include "gyre/sim.h"
 
@@ -25,6 +27,7 @@ typedef struct gyrei_sim_file gyrei_sim_file;
 typedef struct gyrei_sim_socket gyrei_sim_socket;
 typedef struct gyrei_sim_conn gyrei_sim_conn;
 typedef struct gyrei_sim_loop gyrei_sim_loop;
+typedef struct gyrei_sim_thread gyrei_sim_thread;
 
 enum { GYREI_SIM_NO_INDEX = 0, GYREI_SIM_HOSTS_MAX = 64 };
 
@@ -87,6 +90,8 @@ struct gyre_sim {
     gyrei_sim_events events;
     gyre_link hosts;
     gyre_link conns;
+    gyre_link threads;         /* that have not ended */
+    gyrei_sim_thread *current; /* the one that runs; NULL: the world's own stack */
     uint32_t host_count;
     gyre_sim_host *host_of[GYREI_SIM_HOSTS_MAX];
     uint64_t cut[GYREI_SIM_HOSTS_MAX]; /* a bit for each host that is out of reach */
@@ -105,7 +110,16 @@ bool gyrei_sim_strikes(gyre_sim *sim, gyre_sim_fault fault);
 /* One line of the trace: part of the hash. */
 void gyrei_sim_note(gyre_sim *sim, const gyre_sim_host *host, const char *what, int64_t a,
                     int64_t b);
-/* Runs the world until `loop` has something to do or the moment has come. GYRE_EDEADLK: never. */
+/* What somebody waits for. */
+typedef struct gyrei_sim_wish {
+    bool (*granted)(const void *ctx);
+    const void *ctx;
+    uint64_t until_ns; /* at the latest; UINT64_MAX: no such moment */
+} gyrei_sim_wish;
+
+/* Runs the world until a wish is granted or its moment has come. False: that can never be. */
+bool gyrei_sim_wait(gyre_sim *sim, const gyrei_sim_wish *wish);
+/* The same until `loop` has something to do. GYRE_EDEADLK: never. */
 int gyrei_sim_sleep(gyrei_sim_loop *loop, uint64_t timeout_ns);
 /* Zeroed memory of the simulator's own. */
 void *gyrei_sim_new(size_t bytes);
@@ -157,6 +171,8 @@ struct gyre_sim_host {
     uint64_t job_min_ns; /* how long one takes */
     uint64_t job_max_ns;
     gyre_link signals;
+    gyre_link threads;
+    gyre_link monitors;
 };
 
 static inline gyre_sim_host *gyrei_sim_host_of(const gyrei_env *env)
@@ -198,6 +214,39 @@ bool gyrei_sim_job_cancel(const gyrei_env *env, void *job);
 void gyrei_sim_signal_watch(const gyrei_env *env, int signum,
                             void (*deliver)(void *ctx, int signum), void *ctx);
 void gyrei_sim_signal_unwatch(const gyrei_env *env, int signum, void *ctx);
+/* threads.c */
+extern const gyrei_threads gyrei_sim_threads;
+struct gyrei_sim_thread {
+    gyrei_thread base;
+    gyre_link link;    /* in sim->threads, until it has ended */
+    gyre_link of_host; /* in host->threads, until it was joined */
+    gyre_sim_host *host;
+    struct gyrei_relay *stack;
+    gyrei_thread_options options;
+    const gyrei_sim_wish *wish; /* NULL: it goes on */
+    bool ended;
+};
+
+static inline gyrei_sim_thread *gyrei_sim_thread_at(gyre_link *link)
+{
+    return GYRE_CONTAINER_OF(link, gyrei_sim_thread, link);
+}
+
+bool gyrei_sim_thread_runnable(const gyrei_sim_thread *thread);
+/* When it goes on without anything happening; UINT64_MAX: never. */
+uint64_t gyrei_sim_thread_wake_ns(const gyrei_sim_thread *thread);
+/* Runs it until it waits, is preempted or ends. */
+void gyrei_sim_thread_turn(gyrei_sim_thread *thread);
+/* On the thread: others run until the wish is granted or its moment has come. */
+bool gyrei_sim_thread_wait(gyrei_sim_thread *thread, const gyrei_sim_wish *wish);
+/* A turn is over: others may run, if this is a thread. */
+void gyrei_sim_thread_yield(const gyre_sim *sim);
+/* A system call: others may run first, as GYRE_SIM_PREEMPTED says. */
+void gyrei_sim_thread_preempt(gyre_sim *sim);
+/* Whether the host's program is at work on a thread right now. */
+bool gyrei_sim_thread_runs(const gyre_sim_host *host);
+/* All of a process that is no more. */
+void gyrei_sim_threads_drop(gyre_sim_host *host);
 /* chaos.c: the ticks begin if a rate asks for them. */
 void gyrei_sim_chaos_want(gyre_sim *sim);
 

@@ -4,8 +4,9 @@
  *   events that are due --> one host that has something to do: a turn --> again
  *                           nobody has: the clock jumps to the next event or deadline
  *
- * All hosts run in one thread, a turn at a time; the seed says who is next. A loop that sleeps
- * inside gyre_loop_run runs the rest of the world until it is woken.
+ * All hosts run one at a time, by turns; the seed says who is next. A loop that sleeps inside
+ * gyre_loop_run runs the rest of the world until it is woken. Threads of a group are the exception:
+ * each has a stack of its own, threads.c, and runs until it sleeps.
  */
 #include "sim/sim.h"
 
@@ -125,11 +126,12 @@ uint64_t gyre_sim_fault_count(const gyre_sim *sim, gyre_sim_fault fault)
 const char *gyre_sim_fault_name(gyre_sim_fault fault)
 {
     static const char *const names[GYRE_SIM_FAULTS] = {
-        "latency",  "loss",      "short read", "short write",  "send blocked",    "send ENOBUFS",
-        "reset",    "refused",   "blackholed", "slow connect", "unreachable",     "aborted",
-        "EMFILE",   "ENFILE",    "ENOBUFS",    "ENOMEM",       "interrupted",     "spurious",
-        "late",     "reordered", "queue full", "delayed",      "multishot ended", "late cancel",
-        "slow job", "partition", "crash",      "power loss",   "pause",           "clock stall",
+        "latency",     "loss",      "short read", "short write",  "send blocked",    "send ENOBUFS",
+        "reset",       "refused",   "blackholed", "slow connect", "unreachable",     "aborted",
+        "EMFILE",      "ENFILE",    "ENOBUFS",    "ENOMEM",       "interrupted",     "spurious",
+        "late",        "reordered", "queue full", "delayed",      "multishot ended", "late cancel",
+        "slow job",    "preempted", "partition",  "crash",        "power loss",      "pause",
+        "clock stall",
     };
 
     return (unsigned)fault < GYRE_SIM_FAULTS ? names[fault] : "none";
@@ -142,18 +144,55 @@ static gyre_sim_host *host_at(gyre_link *link)
     return GYRE_CONTAINER_OF(link, gyre_sim_host, link);
 }
 
-static gyre_sim_host *pick(gyre_sim *sim)
+static void count_turn(gyre_sim *sim)
 {
-    gyre_sim_host *runnable[GYREI_SIM_HOSTS_MAX];
+    sim->turns++;
+    if (++sim->idle_turns == SPIN_TURNS && sim->failure == NULL)
+        sim->failure = "a loop spins";
+}
+
+static uint32_t count_threads(const gyre_sim *sim)
+{
     uint32_t count = 0;
+
+    for (gyre_link *link = sim->threads.next; link != &sim->threads; link = link->next)
+        count += gyrei_sim_thread_runnable(gyrei_sim_thread_at(link));
+    return count;
+}
+
+static gyrei_sim_thread *find_thread(const gyre_sim *sim, uint64_t skip)
+{
+    gyre_link *link = sim->threads.next;
+
+    while (!gyrei_sim_thread_runnable(gyrei_sim_thread_at(link)) || skip-- > 0) {
+        link = link->next;
+        GYRE_ASSERT(link != &sim->threads);
+    }
+    return gyrei_sim_thread_at(link);
+}
+
+/* A turn for one of those that have something to do. False: nobody has. */
+static bool run_one(gyre_sim *sim)
+{
+    gyre_sim_host *hosts[GYREI_SIM_HOSTS_MAX];
+    uint32_t host_count = 0;
+    uint32_t count;
+    uint64_t at;
 
     for (gyre_link *link = sim->hosts.next; link != &sim->hosts; link = link->next) {
         if (gyrei_sim_host_runnable(host_at(link)))
-            runnable[count++] = host_at(link);
+            hosts[host_count++] = host_at(link);
     }
-    if (count < 2)
-        return count == 0 ? NULL : runnable[0];
-    return runnable[gyrei_sim_below(&sim->random, count)];
+    count = host_count + count_threads(sim);
+    if (count == 0)
+        return false;
+    count_turn(sim);
+    at = count < 2 ? 0 : gyrei_sim_below(&sim->random, count);
+    if (at < host_count)
+        gyrei_sim_host_turn(hosts[at]);
+    else
+        gyrei_sim_thread_turn(find_thread(sim, at - host_count));
+    return true;
 }
 
 static uint64_t next_ns(const gyre_sim *sim)
@@ -166,30 +205,24 @@ static uint64_t next_ns(const gyre_sim *sim)
         if (wake < next)
             next = wake;
     }
-    return next;
-}
+    for (gyre_link *link = sim->threads.next; link != &sim->threads; link = link->next) {
+        const uint64_t wake = gyrei_sim_thread_wake_ns(gyrei_sim_thread_at(link));
 
-static void count_turn(gyre_sim *sim)
-{
-    sim->turns++;
-    if (++sim->idle_turns == SPIN_TURNS && sim->failure == NULL)
-        sim->failure = "a loop spins";
+        if (wake < next)
+            next = wake;
+    }
+    return next;
 }
 
 /* One step of the world, no later than `until_ns`. False: nothing happens before that. */
 static bool step(gyre_sim *sim, uint64_t until_ns)
 {
-    gyre_sim_host *host;
     uint64_t next;
 
     if (gyrei_sim_fire_next(sim))
         return true;
-    host = sim->failure == NULL ? pick(sim) : NULL;
-    if (host != NULL) {
-        count_turn(sim);
-        gyrei_sim_host_turn(host);
+    if (sim->failure == NULL && run_one(sim))
         return true;
-    }
     next = next_ns(sim);
     if (sim->failure != NULL || next == UINT64_MAX || next > until_ns)
         return false;
@@ -200,30 +233,48 @@ static bool step(gyre_sim *sim, uint64_t until_ns)
     return true;
 }
 
+bool gyrei_sim_wait(gyre_sim *sim, const gyrei_sim_wish *wish)
+{
+    if (sim->current != NULL)
+        return gyrei_sim_thread_wait(sim->current, wish);
+    while (!wish->granted(wish->ctx) && sim->now_ns < wish->until_ns) {
+        if (step(sim, wish->until_ns))
+            continue;
+        if (wish->until_ns == UINT64_MAX || sim->failure != NULL)
+            break;
+        sim->now_ns = wish->until_ns;
+    }
+    return wish->granted(wish->ctx) || sim->now_ns >= wish->until_ns;
+}
+
+static bool loop_is_woken(const void *ctx)
+{
+    const gyrei_sim_loop *loop = ctx;
+
+    return loop->woken || loop->ops->ready(loop);
+}
+
 int gyrei_sim_sleep(gyrei_sim_loop *loop, uint64_t timeout_ns)
 {
     gyre_sim *sim = loop->host->sim;
-    const uint64_t until_ns =
-        timeout_ns > UINT64_MAX - sim->now_ns ? UINT64_MAX : sim->now_ns + timeout_ns;
+    const gyrei_sim_wish wish = {
+        .granted = loop_is_woken,
+        .ctx = loop,
+        .until_ns = timeout_ns > UINT64_MAX - sim->now_ns ? UINT64_MAX : sim->now_ns + timeout_ns};
     bool was_running;
+    bool woken;
 
-    if (timeout_ns == 0)
+    if (timeout_ns == 0) {
+        gyrei_sim_thread_yield(sim);
         return 0;
+    }
     if (gyrei_sim_strikes(sim, GYRE_SIM_INTERRUPTED))
         return GYRE_EINTR;
     was_running = loop->running;
-    loop->running = true;
-    while (!loop->woken && !loop->ops->ready(loop) && sim->now_ns < until_ns) {
-        if (step(sim, until_ns))
-            continue;
-        if (until_ns == UINT64_MAX || sim->failure != NULL)
-            break;
-        sim->now_ns = until_ns;
-    }
+    loop->running = sim->current == NULL; /* on a thread it does not stand on the world's stack */
+    woken = gyrei_sim_wait(sim, &wish);
     loop->running = was_running;
-    if (sim->now_ns < until_ns && !loop->woken && !loop->ops->ready(loop))
-        return GYRE_EDEADLK;
-    return 0;
+    return woken ? 0 : GYRE_EDEADLK;
 }
 
 static bool any_alive(const gyre_sim *sim)
@@ -234,7 +285,7 @@ static bool any_alive(const gyre_sim *sim)
         if (host->loop != NULL ? gyre_loop_alive(host->loop) : gyrei_sim_scheduled(&host->restart))
             return true;
     }
-    return false;
+    return !gyrei_list_empty(&sim->threads);
 }
 
 /* The caller may have used the loops: each gets a turn. */
@@ -303,6 +354,7 @@ int gyre_sim_init(gyre_sim **out, const gyre_sim_options *options)
     sim->hash = sim->options.seed;
     gyrei_list_init(&sim->hosts);
     gyrei_list_init(&sim->conns);
+    gyrei_list_init(&sim->threads);
     *out = sim;
     return 0;
 }
