@@ -8,7 +8,7 @@
 #include <string.h>
 
 static const scenario *const scenarios[] = {
-    &scenario_echo, &scenario_request, &scenario_timers, &scenario_storm,
+    &scenario_echo, &scenario_request, &scenario_timers, &scenario_storm, &scenario_group,
 #if defined(GYRE_HAVE_HTTP)
     &scenario_http,
 #endif
@@ -46,6 +46,7 @@ static const uint32_t rate_max[GYRE_SIM_FAULTS] = {
     [GYRE_SIM_MULTISHOT_ENDED] = 300000,
     [GYRE_SIM_LATE_CANCEL] = 300000,
     [GYRE_SIM_SLOW_JOB] = 100000,
+    [GYRE_SIM_PREEMPTED] = 100000,
     [GYRE_SIM_PARTITION] = 10000,
     [GYRE_SIM_CRASH] = 5000,
     [GYRE_SIM_POWER_LOSS] = 5000,

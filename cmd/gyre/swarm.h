@@ -94,6 +94,7 @@ extern const scenario scenario_echo;
 extern const scenario scenario_request;
 extern const scenario scenario_timers;
 extern const scenario scenario_storm;
+extern const scenario scenario_group;
 extern const scenario scenario_http; /* only with the HTTP module */
 
 /* ---- swarm.c ---- */

@@ -3,11 +3,11 @@
  * between hosts, and over a unix socket within one. Whatever arrives must be the stream, from its
  * beginning, without a gap; and a stream that ends without an error on either side is complete.
  */
-#include "swarm.h"
+#include "swarm_echo.h"
 
 #include <string.h>
 
-enum { PORT = 7, TALKS_MAX = 4, CHUNK_MAX = 8192, QUEUE_HIGH = 65536, QUEUE_LOW = 8192 };
+enum { TALKS_MAX = 4, CHUNK_MAX = 8192, QUEUE_HIGH = 65536, QUEUE_LOW = 8192 };
 
 static const char local_name[] = "@echo";
 static const uint64_t silence_max_ns = 15 * GYRE_SECOND;
@@ -347,7 +347,7 @@ static int talk_connect(talk *self)
     if (self->local)
         return gyre_pipe_connect(&self->end.pipe, &self->connect, local_name, 5 * GYRE_SECOND,
                                  talk_connected);
-    host_address(self->base.owner, 0, PORT, &address);
+    host_address(self->base.owner, 0, ECHO_PORT, &address);
     return gyre_tcp_connect(&self->end.tcp, &self->connect, &address, 5 * GYRE_SECOND,
                             talk_connected);
 }
@@ -422,7 +422,7 @@ static int listen_on(station *self, int index)
     gyre_address address;
     int error;
 
-    host_address(owner, 0, PORT, &address);
+    host_address(owner, 0, ECHO_PORT, &address);
     error = index == 0 ? gyre_tcp_init(owner->loop, &listener->tcp)
                        : gyre_pipe_init(owner->loop, &listener->pipe);
     if (error != 0)
@@ -460,7 +460,7 @@ static void quit(program *owner)
 }
 
 static const role server = {.boot = boot_server, .quit = quit};
-static const role client = {.boot = boot_client, .quit = quit};
+const role echo_client = {.boot = boot_client, .quit = quit};
 
 static void build(swarm *self)
 {
@@ -468,7 +468,7 @@ static void build(swarm *self)
 
     swarm_add(self, "server", &server, 5);
     for (uint64_t i = 0; i < clients; i++)
-        swarm_add(self, "client", &client, 10);
+        swarm_add(self, "client", &echo_client, 10);
 }
 
 const scenario scenario_echo = {.name = "echo", .build = build};
