@@ -273,8 +273,8 @@ bool gyrei_plan_adopt(gyrei_plan *plan, const gyrei_planned *worker)
     if (entry == NULL)
         return false;
     *entry = *worker;
-    if (worker->generation == plan->generation && worker->slot < plan->count &&
-        (worker->state == GYREI_WORKER_READY || worker->state == GYREI_WORKER_STARTING))
+    /* Its slot's in any state: one that was too slow to start is replaced when it is gone. */
+    if (worker->generation == plan->generation && worker->slot < plan->count)
         plan->slots[worker->slot].respawn_ns = never;
     if (worker->generation > plan->last_generation)
         plan->last_generation = worker->generation;

@@ -1,8 +1,11 @@
 /*
  * The master's state machine against a world of processes that start, fail, hang and die as a seed
- * says, with signals in any order. After the faults end it must heal: each slot has one worker of
- * the newest generation, and nothing else is left. At no moment does a generation that was told to
- * go outlive its deadline.
+ * says, with signals in any order: reloads to more and fewer workers, upgrades (another plan takes
+ * over), stops. After the faults end it must heal: each slot has one worker of the newest
+ * generation, and nothing else is left. At no moment do two generations serve for longer than the
+ * new one may take to start, and none that was replaced, or given up, outlives its deadline.
+ *
+ *   unit_plan [FIRST [SEEDS]]   any_order_of_events_heals with these seeds
  */
 #include "cluster/plan.h"
 
@@ -11,11 +14,12 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-enum { PROCESSES = 256, SEEDS = 2000, STEPS = 300 };
+enum { PROCESSES = 256, STEPS = 300 };
 
 static const uint64_t second = GYRE_SECOND;
 static const gyrei_plan_times times = {
@@ -29,8 +33,9 @@ typedef struct process {
     uint32_t generation;
     bool ready;
     bool next;
-    bool doomed;         /* was told to go */
-    uint64_t gone_by_ns; /* at the latest */
+    bool doomed;           /* was told to go */
+    uint64_t gone_by_ns;   /* at the latest */
+    uint64_t old_since_ns; /* neither of the generation that serves, nor of the next one */
     uint64_t ready_at_ns;
     uint64_t dies_at_ns;
     gyrei_death how;
@@ -46,6 +51,10 @@ static int spawns;
 static int starts;
 static int good_reloads;
 static int bad_reloads;
+static int takeovers;
+static uint64_t overlap_since_ns; /* two generations serve; UINT64_MAX: they do not */
+static uint64_t first_seed = 0;
+static uint64_t seed_count = 3000;
 
 static uint32_t random_below(uint32_t bound)
 {
@@ -84,6 +93,7 @@ static int on_spawn(void *ctx, const gyrei_planned *worker, bool next)
                        .next = next,
                        .ready_at_ns = now + random_ns(second / 2),
                        .gone_by_ns = UINT64_MAX,
+                       .old_since_ns = UINT64_MAX,
                        .dies_at_ns = UINT64_MAX};
     if ((next && broken) || (faults && random_below(6) == 0)) {
         fresh->ready_at_ns = UINT64_MAX;
@@ -178,8 +188,8 @@ static void live(process *it)
     }
 }
 
-/* No slot is served twice by one generation, and none that is not the newest is left alone. */
-static void check(void)
+/* No slot is served twice by one generation. */
+static void check_slots(void)
 {
     for (int i = 0; i < PROCESSES; i++) {
         for (int j = 0; world[i].id != 0 && j < i; j++) {
@@ -188,10 +198,50 @@ static void check(void)
             assert_false(world[i].slot == world[j].slot &&
                          world[i].generation == world[j].generation);
         }
-        if (world[i].id != 0 && !world[i].doomed && plan.phase == GYREI_PLAN_SERVING)
-            assert_true(world[i].generation == plan.generation ||
-                        world[i].generation == plan.next_generation);
     }
+}
+
+/* Who is of a generation that was replaced or given up goes within the time for that. */
+static void check_old(process *it)
+{
+    if (it->id == 0 || it->generation == plan.generation ||
+        (plan.next_generation != 0 && it->generation == plan.next_generation)) {
+        it->old_since_ns = UINT64_MAX;
+        return;
+    }
+    assert_true(it->doomed);
+    if (it->old_since_ns == UINT64_MAX)
+        it->old_since_ns = now;
+    assert_true(now - it->old_since_ns <= times.retire_ns + slack_ns);
+}
+
+/* Two generations serve only while the new one starts: until then nobody is told to go. */
+static void check_generations(void)
+{
+    uint32_t serving = 0;
+    bool two = false;
+
+    for (int i = 0; i < PROCESSES; i++) {
+        check_old(&world[i]);
+        if (world[i].id == 0 || !world[i].ready || world[i].doomed)
+            continue;
+        two = two || (serving != 0 && serving != world[i].generation);
+        serving = world[i].generation;
+    }
+    if (!two)
+        overlap_since_ns = UINT64_MAX;
+    else if (overlap_since_ns == UINT64_MAX)
+        overlap_since_ns = now;
+    else
+        assert_true(now - overlap_since_ns <= times.start_ns + second);
+}
+
+static void check(void)
+{
+    if (plan.phase != GYREI_PLAN_SERVING)
+        return;
+    check_slots();
+    check_generations();
 }
 
 static void pass(uint64_t step_ns)
@@ -217,7 +267,8 @@ static void begin(uint64_t number, uint32_t count)
     memset(world, 0, sizeof(world));
     seed = number * UINT64_C(0x9E3779B97F4A7C15) + 1;
     now = second;
-    spawns = starts = good_reloads = bad_reloads = 0;
+    spawns = starts = good_reloads = bad_reloads = takeovers = 0;
+    overlap_since_ns = UINT64_MAX;
     faults = broken = false;
     assert_true(gyrei_plan_init(&plan, &ops, &plan, &times));
     gyrei_plan_start(&plan, count, now);
@@ -253,37 +304,90 @@ static void serve(uint32_t count)
 
 /* ---- tests ---- */
 
+/* As after an upgrade: another master knows only what this one wrote down. */
+static void take_over(void)
+{
+    const gyrei_plan old = plan;
+
+    if (old.phase != GYREI_PLAN_SERVING || old.next_generation != 0)
+        return;
+    assert_true(gyrei_plan_init(&plan, &ops, &plan, &times));
+    gyrei_plan_resume(&plan, old.count, old.generation, old.last_id);
+    plan.wanted_count = old.wanted_count;
+    for (uint32_t i = 0; i < old.workers_room; i++) {
+        if (old.workers[i].state != GYREI_WORKER_FREE)
+            assert_true(gyrei_plan_adopt(&plan, &old.workers[i]));
+    }
+    takeovers++;
+    free(old.slots);
+    free(old.workers);
+    gyrei_plan_tick(&plan, now);
+}
+
+static void any_event(void)
+{
+    const uint32_t what = random_below(60);
+
+    if (what < 2)
+        gyrei_plan_reload(&plan, 1 + random_below(5), now);
+    else if (what == 2)
+        broken = !broken;
+    else if (what == 3)
+        take_over();
+}
+
+static void stop_and_end(uint32_t signals)
+{
+    while (signals-- > 0)
+        gyrei_plan_stop(&plan, now);
+    settle_for(20 * second);
+    assert_int_equal(plan.phase, GYREI_PLAN_ENDED);
+    assert_int_equal(alive(), 0);
+}
+
+static void run_seed(uint64_t number)
+{
+    const int steps = number % 4 == 3 ? (int)random_below(STEPS) : STEPS;
+
+    begin(number, 1 + random_below(5));
+    faults = true;
+    for (int i = 0; i < steps; i++) {
+        any_event();
+        pass(random_ns(second / 5));
+        check();
+    }
+    if (number % 4 == 3) { /* a stop in the midst of it all, and events behind it */
+        gyrei_plan_stop(&plan, now);
+        any_event();
+        stop_and_end(random_below(3));
+        return;
+    }
+    faults = broken = false;
+    settle_for(60 * second);
+    assert_int_equal(starts, 1);
+    assert_healed(plan.count);
+    if (number % 2 == 0)
+        gyrei_plan_reload(&plan, plan.count, now);
+    stop_and_end(1 + (number % 3 == 0));
+}
+
 static void any_order_of_events_heals(void **state)
 {
-    (void)state;
-    for (uint64_t number = 0; number < SEEDS; number++) {
-        begin(number, 1 + random_below(5));
-        faults = true;
-        for (int i = 0; i < STEPS; i++) {
-            const uint32_t what = random_below(60);
+    int good = 0;
+    int bad = 0;
+    int taken = 0;
 
-            if (what < 2)
-                gyrei_plan_reload(&plan, 1 + random_below(5), now);
-            else if (what == 2)
-                broken = !broken;
-            pass(random_ns(second / 5));
-            if (i % 16 == 0)
-                check();
-        }
-        faults = broken = false;
-        settle_for(60 * second);
-        assert_int_equal(starts, 1);
-        assert_healed(plan.count);
-        if (number % 2 == 0)
-            gyrei_plan_reload(&plan, plan.count, now);
-        gyrei_plan_stop(&plan, now);
-        if (number % 3 == 0)
-            gyrei_plan_stop(&plan, now);
-        settle_for(20 * second);
-        assert_int_equal(plan.phase, GYREI_PLAN_ENDED);
-        assert_int_equal(alive(), 0);
+    (void)state;
+    for (uint64_t number = first_seed; number < first_seed + seed_count; number++) {
+        run_seed(number);
         gyrei_plan_free(&plan);
+        good += good_reloads;
+        bad += bad_reloads;
+        taken += takeovers;
     }
+    print_message("%llu seeds: %d reloads went well, %d failed; %d upgrades\n",
+                  (unsigned long long)seed_count, good, bad, taken);
+    assert_true(good > 0 && bad > 0 && taken > 0);
 }
 
 static void fifty_reloads_leave_the_newest_only(void **state)
@@ -410,8 +514,10 @@ static void a_plan_is_taken_over(void **state)
     gyrei_plan_free(&plan);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    const struct CMUnitTest seeds[] = {cmocka_unit_test(any_order_of_events_heals)};
+
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_order_of_events_heals),
         cmocka_unit_test(fifty_reloads_leave_the_newest_only),
@@ -423,5 +529,10 @@ int main(void)
         cmocka_unit_test(a_plan_is_taken_over),
     };
 
+    if (argc > 1) {
+        first_seed = strtoull(argv[1], NULL, 10);
+        seed_count = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+        return cmocka_run_group_tests(seeds, NULL, NULL);
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
