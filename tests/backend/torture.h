@@ -67,6 +67,11 @@
       (env, fd, path, flags, mask, out))                                                           \
     X(pread, int64_t, (const gyrei_env *env, int fd, void *to, size_t len, uint64_t at),           \
       (env, fd, to, len, at))                                                                      \
+    X(openat2_now, int,                                                                            \
+      (const gyrei_env *env, int fd, const char *path, const struct open_how *how),                \
+      (env, fd, path, how))                                                                        \
+    X(pread_now, int64_t, (const gyrei_env *env, int fd, void *to, size_t len, uint64_t at),       \
+      (env, fd, to, len, at))                                                                      \
     X(file_mode, int, (const gyrei_env *env, int fd, uint32_t *mode), (env, fd, mode))             \
     X(epoll_create, int, (const gyrei_env *env), (env))                                            \
     X(epoll_ctl, int,                                                                              \
@@ -190,6 +195,16 @@ static const documented documents[CALLS_COUNT] = {
                     false,
                     {GYRE_EIO, GYRE_EINTR, GYRE_EAGAIN, GYRE_EBADF, GYRE_EFAULT, GYRE_EINVAL,
                      GYRE_EISDIR, GYRE_ENXIO, GYRE_EOVERFLOW, GYRE_ESPIPE, GYRE_OK}},
+    [CALL_openat2_now] = {"openat2 (cached)",
+                          false,
+                          {GYRE_ENOENT, GYRE_EMFILE, GYRE_ENFILE, GYRE_EACCES, GYRE_ENOMEM,
+                           GYRE_EAGAIN, GYRE_ELOOP, GYRE_EXDEV, GYRE_EBADF, GYRE_EISDIR,
+                           GYRE_ENAMETOOLONG, GYRE_ENODEV, GYRE_ENOTDIR, GYRE_ENXIO, GYRE_EOVERFLOW,
+                           GYRE_EPERM, GYRE_ENOSYS}},
+    [CALL_pread_now] = {"preadv2 (cached)",
+                        false,
+                        {GYRE_EIO, GYRE_EAGAIN, GYRE_EBADF, GYRE_EFAULT, GYRE_EINVAL, GYRE_EISDIR,
+                         GYRE_ENXIO, GYRE_EOVERFLOW, GYRE_ESPIPE, GYRE_OK}},
     [CALL_file_mode] = {"fstat", false, {GYRE_EBADF, GYRE_EFAULT, GYRE_ENOMEM, GYRE_EOVERFLOW}},
     [CALL_epoll_create] = {"epoll_create1",
                            false,
