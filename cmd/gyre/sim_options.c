@@ -18,7 +18,7 @@ static const char help[] =
     "  --seeds A..B      run these seeds; --seeds N runs N of them\n"
     "  --from S          the first of N seeds (default 1)\n"
     "  --mode NAME       readiness, completion or both (default: by seed)\n"
-    "  --scenario NAME   echo, request, timers, storm, group or http (default: by seed)\n"
+    "  --scenario NAME   echo, request, proxy, timers, storm, group or http (default: by seed)\n"
     "  --minutes M       virtual minutes with faults, for each seed (default 10)\n"
     "  --seconds S, --hours H   the same in other units\n"
     "  --faults A,B      these kinds of faults only (short-read, reset, ...); none: not one\n"

@@ -8,7 +8,8 @@
 #include <string.h>
 
 static const scenario *const scenarios[] = {
-    &scenario_echo, &scenario_request, &scenario_timers, &scenario_storm, &scenario_group,
+    &scenario_echo,   &scenario_request, &scenario_proxy,
+    &scenario_timers, &scenario_storm,   &scenario_group,
 #if defined(GYRE_HAVE_HTTP)
     &scenario_http,
 #endif
@@ -21,37 +22,22 @@ static const uint64_t heal_max_ns = 60 * GYRE_SECOND;
 
 /* The highest rate that a fault may get: past it little work would ever be done. */
 static const uint32_t rate_max[GYRE_SIM_FAULTS] = {
-    [GYRE_SIM_LATENCY] = 20000,
-    [GYRE_SIM_LOSS] = 20000,
-    [GYRE_SIM_SHORT_READ] = 500000,
-    [GYRE_SIM_SHORT_WRITE] = 500000,
-    [GYRE_SIM_SEND_BLOCKED] = 300000,
-    [GYRE_SIM_SEND_ENOBUFS] = 2000,
-    [GYRE_SIM_RESET] = 2000,
-    [GYRE_SIM_REFUSED] = 100000,
-    [GYRE_SIM_BLACKHOLED] = 30000,
-    [GYRE_SIM_SLOW_CONNECT] = 50000,
-    [GYRE_SIM_UNREACHABLE] = 50000,
-    [GYRE_SIM_ABORTED] = 100000,
-    [GYRE_SIM_EMFILE] = 100000,
-    [GYRE_SIM_ENFILE] = 50000,
-    [GYRE_SIM_ENOBUFS] = 50000,
-    [GYRE_SIM_ENOMEM] = 20000,
-    [GYRE_SIM_INTERRUPTED] = 200000,
-    [GYRE_SIM_SPURIOUS] = 300000,
-    [GYRE_SIM_LATE] = 100000,
-    [GYRE_SIM_REORDERED] = 500000,
-    [GYRE_SIM_QUEUE_FULL] = 200000,
-    [GYRE_SIM_DELAYED] = 100000,
-    [GYRE_SIM_MULTISHOT_ENDED] = 300000,
-    [GYRE_SIM_LATE_CANCEL] = 300000,
-    [GYRE_SIM_SLOW_JOB] = 100000,
-    [GYRE_SIM_PREEMPTED] = 100000,
-    [GYRE_SIM_PARTITION] = 10000,
-    [GYRE_SIM_CRASH] = 5000,
-    [GYRE_SIM_POWER_LOSS] = 5000,
-    [GYRE_SIM_PAUSE] = 10000,
-    [GYRE_SIM_CLOCK_STALL] = 50000,
+    [GYRE_SIM_LATENCY] = 20000,       [GYRE_SIM_LOSS] = 20000,
+    [GYRE_SIM_SHORT_READ] = 500000,   [GYRE_SIM_SHORT_WRITE] = 500000,
+    [GYRE_SIM_SEND_BLOCKED] = 300000, [GYRE_SIM_SEND_ENOBUFS] = 2000,
+    [GYRE_SIM_RESET] = 2000,          [GYRE_SIM_HALF_CLOSED] = 1000,
+    [GYRE_SIM_REFUSED] = 100000,      [GYRE_SIM_BLACKHOLED] = 30000,
+    [GYRE_SIM_SLOW_CONNECT] = 50000,  [GYRE_SIM_UNREACHABLE] = 50000,
+    [GYRE_SIM_ABORTED] = 100000,      [GYRE_SIM_EMFILE] = 100000,
+    [GYRE_SIM_ENFILE] = 50000,        [GYRE_SIM_ENOBUFS] = 50000,
+    [GYRE_SIM_ENOMEM] = 20000,        [GYRE_SIM_INTERRUPTED] = 200000,
+    [GYRE_SIM_SPURIOUS] = 300000,     [GYRE_SIM_LATE] = 100000,
+    [GYRE_SIM_REORDERED] = 500000,    [GYRE_SIM_QUEUE_FULL] = 200000,
+    [GYRE_SIM_DELAYED] = 100000,      [GYRE_SIM_MULTISHOT_ENDED] = 300000,
+    [GYRE_SIM_LATE_CANCEL] = 300000,  [GYRE_SIM_SLOW_JOB] = 100000,
+    [GYRE_SIM_PREEMPTED] = 100000,    [GYRE_SIM_PARTITION] = 10000,
+    [GYRE_SIM_CRASH] = 5000,          [GYRE_SIM_POWER_LOSS] = 5000,
+    [GYRE_SIM_PAUSE] = 10000,         [GYRE_SIM_CLOCK_STALL] = 50000,
 };
 
 void swarm_fail(swarm *self, const char *file, int line, const char *what)
@@ -79,6 +65,11 @@ uint64_t swarm_clients(swarm *self, uint64_t most)
     const uint64_t max = self->options->clients_max;
 
     return max > 0 && max < count ? max : count;
+}
+
+uint32_t host_of(const program *self)
+{
+    return (uint32_t)(self - self->swarm->programs);
 }
 
 void host_address(const program *self, uint32_t host, uint16_t port, gyre_address *address)

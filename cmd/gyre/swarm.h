@@ -92,6 +92,7 @@ struct swarm_options {
 
 extern const scenario scenario_echo;
 extern const scenario scenario_request;
+extern const scenario scenario_proxy;
 extern const scenario scenario_timers;
 extern const scenario scenario_storm;
 extern const scenario scenario_group;
@@ -126,6 +127,8 @@ void object_closed(object *self);
 /* A request was taken; its callback came. */
 void object_owes(object *self);
 void object_paid(object *self);
+/* The program's host, by the order of swarm_add. */
+uint32_t host_of(const program *self);
 /* The address of a host of the world, by the order of swarm_add. */
 void host_address(const program *self, uint32_t host, uint16_t port, gyre_address *address);
 /* Byte `at` of the stream that `key` names. */

@@ -1,6 +1,6 @@
 /*
- * The proxy of the scenario "request": two streams, each the other's reader and writer. What one
- * cannot take the other does not read.
+ * The proxy of the scenarios "request" and "proxy", in front of the host that was added before it:
+ * two streams, each the other's reader and writer. What one cannot take the other does not read.
  */
 #include "swarm_request.h"
 
@@ -151,7 +151,7 @@ static void on_pair(gyre_stream *listener, int status)
         self->halves[i].tcp.data = &self->halves[i];
     }
     self->connect.data = self;
-    host_address(owner, 0, REQUEST_PORT, &address);
+    host_address(owner, host_of(owner) - 1, REQUEST_PORT, &address);
     if (gyre_tcp_connect(&self->halves[1].tcp, &self->connect, &address, 5 * GYRE_SECOND,
                          pair_connected) != 0)
         pair_leave(self);
@@ -161,7 +161,7 @@ static void on_pair(gyre_stream *listener, int status)
 
 static int boot_proxy(program *owner)
 {
-    return station_listen(owner, 1, on_pair);
+    return station_listen(owner, host_of(owner), on_pair);
 }
 
 const role request_proxy = {.boot = boot_proxy, .quit = station_quit};

@@ -233,10 +233,13 @@ static void caller_connected(gyre_connect_req *req, int status)
     ask(self);
 }
 
+static const role far_client;
+
 static void call(program *owner)
 {
     caller *self = object_new(owner, sizeof(*self));
     gyre_address address;
+    uint32_t host;
 
     if (gyre_timer_init(owner->loop, &self->timer) != 0) {
         object_free(&self->base);
@@ -254,7 +257,8 @@ static void call(program *owner)
     self->tcp.data = self;
     self->connect.data = self;
     self->left = 1 + (uint32_t)draw(owner, 20);
-    host_address(owner, (uint32_t)draw(owner, 2), REQUEST_PORT, &address);
+    host = (uint32_t)draw(owner, 2) + (owner->role == &far_client);
+    host_address(owner, host, REQUEST_PORT, &address);
     if (gyre_tcp_connect(&self->tcp, &self->connect, &address, answer_max_ns, caller_connected) !=
         0) {
         caller_leave(self);
@@ -293,6 +297,8 @@ static int boot_client(program *owner)
 }
 
 static const role client = {.boot = boot_client, .quit = station_quit};
+/* The same, behind a chain of two proxies, of which it asks the one or the other. */
+static const role far_client = {.boot = boot_client, .quit = station_quit};
 
 static void build(swarm *self)
 {
@@ -304,4 +310,16 @@ static void build(swarm *self)
         swarm_add(self, "client", &client, 20);
 }
 
+static void build_chain(swarm *self)
+{
+    const uint64_t clients = swarm_clients(self, 3);
+
+    swarm_add(self, "server", &request_server, 0);
+    swarm_add(self, "proxy", &request_proxy, 0);
+    swarm_add(self, "proxy", &request_proxy, 0);
+    for (uint64_t i = 0; i < clients; i++)
+        swarm_add(self, "client", &far_client, 20);
+}
+
+const scenario scenario_proxy = {.name = "proxy", .build = build_chain};
 const scenario scenario_request = {.name = "request", .build = build};

@@ -34,6 +34,7 @@ typedef enum gyre_sim_fault {
     GYRE_SIM_SEND_BLOCKED,    /* of a send: GYRE_EAGAIN though there is room */
     GYRE_SIM_SEND_ENOBUFS,    /* of a send */
     GYRE_SIM_RESET,           /* of a segment: the connection is reset on the way */
+    GYRE_SIM_HALF_CLOSED,     /* of a segment: it and what follows is lost, the peer sees an end */
     GYRE_SIM_REFUSED,         /* of a connect */
     GYRE_SIM_BLACKHOLED,      /* of a connect: nobody answers */
     GYRE_SIM_SLOW_CONNECT,    /* of a connect: it takes up to 10 s */
@@ -210,6 +211,19 @@ GYRE_EXPORT void gyre_sim_host_address(const gyre_sim_host *host, uint16_t port,
  * Since:  0.1.
  */
 GYRE_EXPORT const gyre_allocator *gyre_sim_host_allocator(const gyre_sim_host *host);
+
+/*
+ * Fails one allocation of the host's process, whatever the rate of GYRE_SIM_ENOMEM, under which it
+ * is counted. To fail each in turn, run a world for nth = 1, 2, ... until nothing failed.
+ *
+ * Params: nth: from now, 1 for the next one; 0 for none.
+ * Owns:   nothing.
+ * Thread: loop; the thread that made the world is that of all its loops.
+ * Phase:  any.
+ * Errors: none.
+ * Since:  0.1.
+ */
+GYRE_EXPORT void gyre_sim_host_fail_allocation(gyre_sim_host *host, uint64_t nth);
 
 /*
  * What the host holds: to find leaks.

@@ -36,6 +36,10 @@ void *gyrei_sim_memory_new(gyre_sim_host *host, size_t bytes)
     host->alloc_count++;
     if (max != 0 && bytes > max - (host->block_bytes < max ? host->block_bytes : max))
         return NULL;
+    if (host->alloc_count == host->alloc_fails) {
+        gyrei_sim_struck(host->sim, GYRE_SIM_ENOMEM);
+        return NULL;
+    }
     if (gyrei_sim_strikes(host->sim, GYRE_SIM_ENOMEM))
         return NULL;
     new = gyrei_sim_new(sizeof(*new) + bytes);
@@ -95,6 +99,11 @@ void gyrei_sim_memory_drop(gyre_sim_host *host)
     gyrei_list_init(&host->blocks);
     host->block_count = 0;
     host->block_bytes = 0;
+}
+
+void gyre_sim_host_fail_allocation(gyre_sim_host *host, uint64_t nth)
+{
+    host->alloc_fails = nth == 0 ? 0 : host->alloc_count + nth;
 }
 
 const gyre_allocator *gyre_sim_host_allocator(const gyre_sim_host *host)

@@ -262,7 +262,7 @@ static void take_bytes(gyrei_sim_pipe *pipe, uint32_t bytes)
 {
     gyrei_sim_socket *socket = receiver_of(pipe);
 
-    if (socket != NULL && (socket->flags & GYREI_SIM_BROKEN) == 0) {
+    if (socket != NULL && (socket->flags & GYREI_SIM_BROKEN) == 0 && !pipe->is_lost) {
         pipe->visible += bytes;
         gyrei_sim_file_changed(&socket->file);
         return;
@@ -303,6 +303,17 @@ static void resend(gyre_sim *sim, gyrei_sim_pipe *pipe)
         gyrei_sim_socket_break(sender, GYRE_ETIMEDOUT);
 }
 
+/*
+ * A box on the way has forgotten the connection in this direction and ended it: the receiver sees
+ * the end of the stream, and what the sender goes on to send is answered with a reset.
+ */
+static void close_half(gyrei_sim_pipe *pipe)
+{
+    clear_segments(pipe);
+    pipe->is_lost = true;
+    take_fin(pipe);
+}
+
 static void take_first(gyrei_sim_pipe *pipe)
 {
     gyrei_sim_segment *segment = pipe->first;
@@ -322,6 +333,12 @@ static void take_first(gyrei_sim_pipe *pipe)
         take_reset(pipe);
 }
 
+static bool may_half_close(const gyrei_sim_pipe *pipe)
+{
+    return pipe->conn->ends[0].host != pipe->conn->ends[1].host &&
+           pipe->first->kind == GYREI_SIM_DATA && !pipe->fin;
+}
+
 static void arrive(gyre_sim *sim, gyrei_sim_event *event)
 {
     gyrei_sim_pipe *pipe = GYRE_CONTAINER_OF(event, gyrei_sim_pipe, event);
@@ -332,6 +349,8 @@ static void arrive(gyre_sim *sim, gyrei_sim_event *event)
         resend(sim, pipe);
     } else if (conn->ends[0].host != conn->ends[1].host && gyrei_sim_strikes(sim, GYRE_SIM_RESET)) {
         break_both(conn, GYRE_ECONNRESET);
+    } else if (may_half_close(pipe) && gyrei_sim_strikes(sim, GYRE_SIM_HALF_CLOSED)) {
+        close_half(pipe);
     } else {
         take_first(pipe);
         if (pipe->first != NULL)

@@ -107,6 +107,8 @@ struct gyre_sim {
 
 /* Whether this fault strikes now; counts it. */
 bool gyrei_sim_strikes(gyre_sim *sim, gyre_sim_fault fault);
+/* It does, for a reason of its own. */
+void gyrei_sim_struck(gyre_sim *sim, gyre_sim_fault fault);
 /* One line of the trace: part of the hash. */
 void gyrei_sim_note(gyre_sim *sim, const gyre_sim_host *host, const char *what, int64_t a,
                     int64_t b);
@@ -166,6 +168,7 @@ struct gyre_sim_host {
     uint64_t block_count;
     uint64_t block_bytes;
     uint64_t alloc_count;
+    uint64_t alloc_fails; /* the number of the one that does; 0: none */
 
     gyre_link jobs;
     uint64_t job_min_ns; /* how long one takes */
@@ -403,7 +406,8 @@ typedef struct gyrei_sim_pipe {
     uint64_t last_arrival_ns;
     uint64_t blocked_since_ns; /* 0: the way is free */
     uint64_t backoff_ns;
-    bool fin; /* has arrived */
+    bool fin;     /* has arrived */
+    bool is_lost; /* nothing more will: the way has closed in this direction */
     gyrei_sim_segment *first;
     gyrei_sim_segment *last;
 } gyrei_sim_pipe;

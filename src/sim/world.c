@@ -99,14 +99,19 @@ const char *gyre_sim_failure(const gyre_sim *sim)
 
 /* ---- faults ---- */
 
+void gyrei_sim_struck(gyre_sim *sim, gyre_sim_fault fault)
+{
+    sim->counts[fault]++;
+    gyrei_sim_note(sim, NULL, "fault", fault, 0);
+}
+
 bool gyrei_sim_strikes(gyre_sim *sim, gyre_sim_fault fault)
 {
     const uint32_t rate = sim->rates[fault];
 
     if (rate == 0 || gyrei_sim_below(&sim->random, RATE_WHOLE) >= rate)
         return false;
-    sim->counts[fault]++;
-    gyrei_sim_note(sim, NULL, "fault", fault, 0);
+    gyrei_sim_struck(sim, fault);
     return true;
 }
 
@@ -126,12 +131,13 @@ uint64_t gyre_sim_fault_count(const gyre_sim *sim, gyre_sim_fault fault)
 const char *gyre_sim_fault_name(gyre_sim_fault fault)
 {
     static const char *const names[GYRE_SIM_FAULTS] = {
-        "latency",     "loss",      "short read", "short write",  "send blocked",    "send ENOBUFS",
-        "reset",       "refused",   "blackholed", "slow connect", "unreachable",     "aborted",
-        "EMFILE",      "ENFILE",    "ENOBUFS",    "ENOMEM",       "interrupted",     "spurious",
-        "late",        "reordered", "queue full", "delayed",      "multishot ended", "late cancel",
-        "slow job",    "preempted", "partition",  "crash",        "power loss",      "pause",
-        "clock stall",
+        "latency",      "loss",        "short read",  "short write",     "send blocked",
+        "send ENOBUFS", "reset",       "half closed", "refused",         "blackholed",
+        "slow connect", "unreachable", "aborted",     "EMFILE",          "ENFILE",
+        "ENOBUFS",      "ENOMEM",      "interrupted", "spurious",        "late",
+        "reordered",    "queue full",  "delayed",     "multishot ended", "late cancel",
+        "slow job",     "preempted",   "partition",   "crash",           "power loss",
+        "pause",        "clock stall",
     };
 
     return (unsigned)fault < GYRE_SIM_FAULTS ? names[fault] : "none";

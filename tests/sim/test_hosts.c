@@ -215,6 +215,27 @@ static void a_fault_strikes_at_its_rate(void **state)
     assert_string_equal(gyre_sim_fault_name(GYRE_SIM_REFUSED), "refused");
 }
 
+/* One direction ends on the way; the other one goes on, until somebody writes against the end. */
+static void a_half_closed_way_ends_one_direction(void **state)
+{
+    (void)state;
+    run_for(GYRE_SECOND);
+    gyre_sim_set_fault(two.sim, GYRE_SIM_HALF_CLOSED, 1000000);
+    assert_int_equal(gyre_write_copy(&two.accepted.stream, "lost", 4), 0);
+    run_for(GYRE_SECOND);
+    gyre_sim_set_fault(two.sim, GYRE_SIM_HALF_CLOSED, 0);
+    assert_int_equal(gyre_sim_fault_count(two.sim, GYRE_SIM_HALF_CLOSED), 1);
+    assert_int_equal(two.bytes, 5);
+    assert_int_equal(two.last_read, GYRE_EOF);
+    assert_int_equal(gyre_read_start(&two.accepted.stream, on_read), 0);
+    assert_int_equal(gyre_write_copy(&two.tcp.stream, "heard", 5), 0);
+    run_for(GYRE_SECOND);
+    assert_int_equal(two.bytes, 10);
+    assert_int_equal(gyre_write_copy(&two.accepted.stream, "more", 4), 0);
+    run_for(GYRE_SECOND);
+    assert_int_equal(two.last_read, GYRE_ECONNRESET);
+}
+
 /* ---- signals and jobs ---- */
 
 static void on_signal(gyre_signal *watcher, int signum)
@@ -335,6 +356,32 @@ static void memory_may_fail(void **state)
     assert_int_equal(gyre_loop_close(loop), 0);
 }
 
+/* Each allocation of a loop's beginning fails in turn; then none is left to fail. */
+static void the_nth_allocation_fails(void **state)
+{
+    gyre_loop *loop;
+    gyre_sim_usage usage;
+    uint64_t failed = 0;
+    uint64_t blocks;
+
+    (void)state;
+    run_for(GYRE_SECOND);
+    gyre_sim_host_usage(two.client, &usage);
+    blocks = usage.blocks;
+    for (;;) {
+        gyre_sim_host_fail_allocation(two.client, failed + 1);
+        if (gyre_sim_loop_init(two.client, &loop, NULL) == 0)
+            break;
+        failed++;
+        gyre_sim_host_usage(two.client, &usage);
+        assert_int_equal(usage.blocks, blocks);
+    }
+    assert_true(failed > 3);
+    assert_int_equal(gyre_sim_fault_count(two.sim, GYRE_SIM_ENOMEM), failed);
+    gyre_sim_host_fail_allocation(two.client, 0);
+    assert_int_equal(gyre_loop_close(loop), 0);
+}
+
 static void a_unix_path_outlives_its_process(void **state)
 {
     gyre_loop *loop;
@@ -371,10 +418,12 @@ int main(void)
         IN_BOTH_MODES(a_partition_delays),
         IN_BOTH_MODES(a_long_partition_breaks),
         IN_BOTH_MODES(a_fault_strikes_at_its_rate),
+        IN_BOTH_MODES(a_half_closed_way_ends_one_direction),
         IN_BOTH_MODES(signals_reach_the_host),
         IN_BOTH_MODES(jobs_take_virtual_time),
         IN_BOTH_MODES(a_loop_that_sleeps_runs_the_world),
         IN_BOTH_MODES(memory_may_fail),
+        IN_BOTH_MODES(the_nth_allocation_fails),
         IN_BOTH_MODES(a_unix_path_outlives_its_process),
     };
 

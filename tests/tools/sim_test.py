@@ -24,7 +24,7 @@ class Seeds(unittest.TestCase):
         return result.stdout
 
     def test_every_scenario_passes_in_both_modes(self):
-        for scenario in ("echo", "request", "timers", "storm", "group", "http"):
+        for scenario in ("echo", "request", "proxy", "timers", "storm", "group", "http"):
             for mode in ("readiness", "completion"):
                 text = self.passes("--seeds", "1..6", "--minutes", "1", "--scenario", scenario, "--mode", mode)
                 self.assertEqual(len(hashes(text)), 6)
