@@ -320,16 +320,27 @@ async function accessible() {
   }
 }
 
-async function narrow(scenes) {
-  const page = await openPage({ viewport: { width: 360, height: 740 } });
-  await visit(page);
+// A phone, and a window between: nothing is wider than it, cut off, or moves.
+async function narrow(scenes, width) {
+  const page = await openPage({ viewport: { width, height: 740 }, reducedMotion: "reduce" });
+  await probed(page);
   for (const scene of scenes) {
+    await go(page, `#scene=${scene}`);
+    const moved = await page.evaluate(() => {
+      const places = new Set();
+      for (let i = 0; i < 25; i++) {
+        window.probe.click("step");
+        places.add(window.probe.places());
+      }
+      return [...places];
+    });
+    assert.equal(moved.length, 1, `${scene}, ${width} wide: the page moves while it plays: ${moved.slice(0, 2).join(" / ")}`);
     await go(page, `#scene=${scene}&event=9`);
-    const { width, cut } = await page.evaluate(() => ({
-      width: document.scrollingElement.scrollWidth,
+    const { taken, cut } = await page.evaluate(() => ({
+      taken: document.scrollingElement.scrollWidth,
       cut: [...document.querySelectorAll("#demo :is(button, .chip, .stack li, .facts dd)")].filter((each) => each.scrollWidth > each.clientWidth + 1).map((each) => each.textContent),
     }));
-    assert.ok(width <= 360, `${scene}: ${width} px wide`);
+    assert.ok(taken <= width, `${scene}: ${taken} px wide`);
     assert.deepEqual(cut, [], `${scene}: cut off`);
   }
   await page.close();
@@ -369,7 +380,8 @@ const began = Date.now();
 await weighsLittle();
 await stepsBackFast();
 const [scenes] = await Promise.all([everyScene(), everythingElse()]);
-await narrow(scenes);
+await narrow(scenes, 360);
+await narrow(scenes, 1000);
 if (shots) await pictures(scenes);
 assert.deepEqual(faults, []);
 await browser.close();
