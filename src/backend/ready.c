@@ -316,14 +316,14 @@ GYREI_HOT void gyrei_ready_event(gyrei_ready *ready, uint64_t id, uint32_t event
 
 GYREI_HOT int gyrei_ready_wait(gyrei_ready *ready, uint64_t timeout_ns)
 {
-    int error = gyrei_ready_flush(ready);
+    const int unwatched = gyrei_ready_flush(ready);
+    int error;
 
-    if (error != 0)
-        return error;
-    /* Interest that the kernel refused has made its ops runnable. */
-    if (gyrei_op_any_runnable(ready->loop))
+    /* Interest that the kernel refused has made its ops runnable; what it reports counts anyway. */
+    if (unwatched != 0 || gyrei_op_any_runnable(ready->loop))
         timeout_ns = 0;
-    return ready->ops->wait(ready, timeout_ns);
+    error = ready->ops->wait(ready, timeout_ns);
+    return unwatched != 0 ? unwatched : error;
 }
 
 /* ---- the system calls, at dispatch ---- */

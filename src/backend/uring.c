@@ -185,17 +185,19 @@ static bool uring_perform(gyrei_backend *backend, gyre_op *op, gyrei_result *res
 GYREI_HOT static int uring_wait(gyrei_backend *backend, uint64_t timeout_ns)
 {
     gyrei_uring *uring = uring_of(backend);
+    int unwatched;
     int error;
 
     gyrei_uring_embed_clear(uring);
     gyrei_uring_pay_debts(uring);
-    error = gyrei_uring_watch(uring);
-    if (error != 0)
-        return error;
-    if (gyrei_op_any_runnable(uring->loop) || uring->waiting_due || uring->owes)
+    /* What the set of foreign descriptors lacks holds up no result of the ring. */
+    unwatched = gyrei_uring_watch(uring);
+    if (unwatched != 0 || gyrei_op_any_runnable(uring->loop) || uring->waiting_due || uring->owes)
         timeout_ns = 0;
     error = gyrei_uring_enter(uring, timeout_ns);
     gyrei_uring_reap(uring);
+    if (unwatched != 0)
+        return unwatched;
     return error != 0 ? error : gyrei_uring_take_foreign(uring);
 }
 

@@ -24,7 +24,8 @@ wasm=$build/demo-tests/gyre-demo.wasm
 mkdir "$temp/sources"
 cp "$root/site/demo/engine.js" "$temp/engine.mjs" # a name that node takes for a module, and every web server for a script
 node "$root/tests/demo/order.mjs" "$temp/engine.mjs" "$wasm" "$temp/native.txt" "$temp/byhand.txt" "$temp/sources"
+# What another thread would do, post a node, stands there as a comment: the node looks unused.
 for source in "$temp"/sources/*.c; do
-    "$cc" -std=c11 -Wall -Wextra -Wno-unused-parameter -Werror -I "$root/include" -fsyntax-only "$source"
+    "$cc" -std=c11 -Wall -Wextra -Wno-unused -Wno-unused-parameter -Werror -I "$root/include" -fsyntax-only "$source"
 done
 echo "the programs of $(ls "$temp/sources" | wc -l) scenes compile"
