@@ -60,6 +60,7 @@ struct gyre_fs_req {
     gyre_loop *loop;
     gyre_fs_cb cb;
     gyre_op op;
+    uint32_t flags;   /* gyre_fs_open_flags */
     uint64_t how[3];  /* struct open_how */
     uint64_t raw[32]; /* struct statx */
     gyre_work work;   /* a call that has to wait, elsewhere than on io_uring */

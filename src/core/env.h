@@ -49,6 +49,7 @@ typedef struct gyrei_sys {
     /* files */
     int (*openat2)(const gyrei_env *env, int directory, const char *path,
                    const struct open_how *how);
+    int (*set_status)(const gyrei_env *env, int fd, int flags); /* O_APPEND, O_NONBLOCK */
     int (*statx)(const gyrei_env *env, int directory, const char *path, int flags, uint32_t mask,
                  struct statx *out);
     int64_t (*pread)(const gyrei_env *env, int fd, void *base, size_t len, uint64_t offset);

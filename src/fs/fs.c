@@ -9,12 +9,14 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/stat.h>
 
 enum { READ_MAX = 1 << 30 };
 
 _Static_assert(sizeof(struct open_how) <= sizeof(((gyre_fs_req *)0)->how), "open_how fits");
+_Static_assert(offsetof(struct open_how, flags) == 0, "how[0] is the flags");
 _Static_assert(sizeof(struct statx) <= sizeof(((gyre_fs_req *)0)->raw), "statx fits");
 _Static_assert(GYRE_FS_CWD == AT_FDCWD, /* NOLINT(misc-redundant-expression) */
                "the kernel's number");
@@ -53,12 +55,47 @@ static const char *name_of(const gyre_op *op)
     }
 }
 
+/* ---- opening without waiting for the other end of a fifo: non-blocking, whoever does it ---- */
+
+static bool is_made_blocking(const gyre_fs_req *req)
+{
+    return (req->how[0] & O_NONBLOCK) != 0 && (req->flags & GYRE_FS_NONBLOCK) == 0;
+}
+
+/*
+ * Once more, and now it waits: for the end of a lease (fcntl(2)). A fifo does not say GYRE_EAGAIN;
+ * beneath a directory a path that was moved meanwhile does, and may lead to one (openat2(2)).
+ */
+static bool open_again(gyre_loop *loop, gyre_fs_req *req, int result)
+{
+    if (result != GYRE_EAGAIN || !is_made_blocking(req) || (req->flags & GYRE_FS_BENEATH) != 0 ||
+        (req->op.flags & GYREI_OP_CANCELING) != 0)
+        return false;
+    req->how[0] &= ~(uint64_t)O_NONBLOCK;
+    gyrei_op_submit(loop, &req->op);
+    return true;
+}
+
+static void make_blocking(const gyre_loop *loop, const gyre_fs_req *req, int fd)
+{
+    const uint64_t flags = req->how[0] & ~(uint64_t)O_NONBLOCK;
+
+    if (fd >= 0 && is_made_blocking(req))
+        (void)loop->env->sys->set_status(loop->env, fd, (int)flags); /* nothing can be wrong */
+}
+
+/* ---- results ---- */
+
 static void on_done(gyre_loop *loop, gyre_op *op, const gyrei_result *result)
 {
     gyre_fs_req *req = GYRE_CONTAINER_OF(op, gyre_fs_req, op);
     const char *name = name_of(op);
     gyrei_frame frame;
 
+    if (op->kind == GYREI_OP_OPEN && open_again(loop, req, result->value))
+        return;
+    if (op->kind == GYREI_OP_OPEN)
+        make_blocking(loop, req, result->value);
     if (op->kind == GYREI_OP_STAT && result->value == 0)
         fill_stat(req);
     gyrei_op_close(loop, op);
@@ -172,7 +209,7 @@ int gyre_fs_open(gyre_loop *loop, gyre_fs_req *req, int directory, const char *p
                  uint32_t mode, gyre_fs_cb cb)
 {
     const int64_t kernel_flags = open_flags(flags);
-    struct open_how how = {.flags = (uint64_t)kernel_flags};
+    struct open_how how = {.flags = (uint64_t)kernel_flags | O_NONBLOCK};
     int error;
 
     GYRE_ASSERT(path != NULL);
@@ -187,6 +224,7 @@ int gyre_fs_open(gyre_loop *loop, gyre_fs_req *req, int directory, const char *p
     if (error != 0)
         return error;
     memcpy(req->how, &how, sizeof(how));
+    req->flags = flags;
     req->op.pointer = without_const(path);
     req->op.arg64 = (uint64_t)(uintptr_t)req->how;
     submit(loop, req);

@@ -250,6 +250,12 @@ static int sim_openat2(const gyrei_env *env, int directory, const char *path,
     return GYRE_ENOENT;
 }
 
+static int sim_set_status(const gyrei_env *env, int fd, int flags)
+{
+    (void)flags;
+    return gyrei_sim_fd_find(enter(env), fd) != NULL ? 0 : GYRE_EBADF;
+}
+
 static int sim_statx(const gyrei_env *env, int directory, const char *path, int flags,
                      uint32_t mask, struct statx *out)
 {
@@ -361,6 +367,7 @@ static const gyrei_sys sys = {
     .close = sim_close,
     .unlink = sim_unlink,
     .openat2 = sim_openat2,
+    .set_status = sim_set_status,
     .statx = sim_statx,
     .pread = sim_pread,
     .openat2_now = sim_openat2,

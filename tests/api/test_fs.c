@@ -4,6 +4,7 @@
 #include "peers.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -271,6 +272,60 @@ static void a_fifo_is_not_waited_for(void **state)
     assert_true((fcntl((int)fd, F_GETFL) & O_NONBLOCK) == 0);
 }
 
+/* Nor where the kernel needs a thread for the call, as for a file that may have to be made. */
+static void a_fifo_is_not_waited_for_by_a_thread(void **state)
+{
+    char path[128];
+    int64_t fd;
+
+    (void)state;
+    (void)snprintf(path, sizeof(path), "%s/fifo", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(open_file(path, GYRE_FS_WRITE | GYRE_FS_CREATE), GYRE_ENXIO);
+    fd = open_file(path, GYRE_FS_READ | GYRE_FS_CREATE);
+    assert_true(fd >= 0);
+    lasting_fd((int)fd);
+    assert_true((fcntl((int)fd, F_GETFL) & O_NONBLOCK) == 0);
+    fd = open_file(path, GYRE_FS_WRITE | GYRE_FS_APPEND);
+    assert_true(fd >= 0);
+    lasting_fd((int)fd);
+    assert_int_equal(fcntl((int)fd, F_GETFL) & (O_NONBLOCK | O_APPEND), O_APPEND);
+}
+
+static int leased;
+
+static void take_note(int signum)
+{
+    (void)signum;
+}
+
+static void give_up_lease(gyre_timer *timer)
+{
+    (void)timer;
+    assert_int_equal(fcntl(leased, F_SETLEASE, F_UNLCK), 0);
+}
+
+/* Who holds a lease is asked to give it up (SIGIO), and that is waited for. */
+static void a_file_under_a_lease_is_opened_when_that_ends(void **state)
+{
+    char *path = file_with("file", "x", 1);
+    void (*before)(int) = signal(SIGIO, take_note);
+    gyre_timer *timer = lasting(sizeof(*timer));
+    int64_t fd;
+
+    (void)state;
+    leased = lasting_fd(open(path, O_RDONLY | O_CLOEXEC));
+    assert_int_equal(fcntl(leased, F_SETLEASE, F_RDLCK), 0);
+    assert_int_equal(gyre_timer_init(loop, timer), 0);
+    gyre_timer_start(timer, 20 * GYRE_MILLISECOND, 0, give_up_lease);
+    fd = open_file(path, GYRE_FS_WRITE);
+    assert_true(fd >= 0);
+    lasting_fd((int)fd);
+    assert_true((fcntl((int)fd, F_GETFL) & O_NONBLOCK) == 0);
+    gyre_close(&timer->handle, NULL);
+    assert_true(signal(SIGIO, before) == take_note);
+}
+
 /* ---- what has to wait for a disk ---- */
 
 static bool has_ring(void)
@@ -431,6 +486,8 @@ int main(void)
         FS_TEST(a_large_read_is_whole),
         FS_TEST(cancelled_requests_call_back_once),
         FS_TEST(a_fifo_is_not_waited_for),
+        FS_TEST(a_fifo_is_not_waited_for_by_a_thread),
+        FS_TEST(a_file_under_a_lease_is_opened_when_that_ends),
         FS_TEST(what_is_in_memory_needs_no_thread),
         FS_TEST(what_may_wait_goes_to_a_thread),
         FS_TEST(a_read_is_whole_wherever_the_pages_are),

@@ -61,6 +61,7 @@
     X(unlink, int, (const gyrei_env *env, const char *path), (env, path))                          \
     X(openat2, int, (const gyrei_env *env, int fd, const char *path, const struct open_how *how),  \
       (env, fd, path, how))                                                                        \
+    X(set_status, int, (const gyrei_env *env, int fd, int flags), (env, fd, flags))                \
     X(statx, int,                                                                                  \
       (const gyrei_env *env, int fd, const char *path, int flags, uint32_t mask,                   \
        struct statx *out),                                                                         \
@@ -187,6 +188,7 @@ static const documented documents[CALLS_COUNT] = {
                                          GYRE_EBUSY,   GYRE_EISDIR, GYRE_ENAMETOOLONG, GYRE_ENODEV,
                                          GYRE_ENOTDIR, GYRE_ENXIO,  GYRE_EOVERFLOW,    GYRE_EPERM,
                                          GYRE_ENOSYS}},
+    [CALL_set_status] = {"fcntl (F_SETFL)", false, {GYRE_EBADF, GYRE_EPERM}},
     [CALL_statx] = {"statx",
                     false,
                     {GYRE_ENOENT, GYRE_EIO, GYRE_EACCES, GYRE_EBADF, GYRE_EFAULT, GYRE_EINVAL,

@@ -90,27 +90,16 @@ static int64_t os_sendv(const gyrei_env *env, int fd, const gyre_buf *bufs, uint
     return answer(result);
 }
 
-/* A fifo's other end is never waited for: the loop, or a thread, would hang. Nor does io_uring. */
-static int open_file(int directory, const char *path, struct open_how how)
-{
-    const bool stays_blocking = (how.flags & (O_NONBLOCK | O_PATH)) == 0;
-    long fd;
-
-    if (stays_blocking)
-        how.flags |= O_NONBLOCK;
-    do {
-        fd = syscall(SYS_openat2, directory, path, &how, sizeof(how));
-    } while (fd < 0 && errno == EINTR);
-    if (fd >= 0 && stays_blocking)
-        (void)fcntl((int)fd, F_SETFL, how.flags & (uint64_t)~O_NONBLOCK);
-    return (int)gyrei_os_result(fd);
-}
-
 static int os_openat2(const gyrei_env *env, int directory, const char *path,
                       const struct open_how *how)
 {
+    long fd;
+
     (void)env;
-    return open_file(directory, path, *how);
+    do {
+        fd = syscall(SYS_openat2, directory, path, how, sizeof(*how));
+    } while (fd < 0 && errno == EINTR);
+    return (int)gyrei_os_result(fd);
 }
 
 /* EINVAL: a kernel before 5.12, or a wrong call, which the one that may wait will tell. */
@@ -120,9 +109,10 @@ static int os_openat2_now(const gyrei_env *env, int directory, const char *path,
     struct open_how cached = *how;
     int fd;
 
-    (void)env;
+    if ((how->flags & O_NONBLOCK) == 0)
+        return GYRE_EAGAIN; /* it would wait for the end of a lease, or for a fifo */
     cached.resolve |= GYREI_RESOLVE_CACHED;
-    fd = open_file(directory, path, cached);
+    fd = os_openat2(env, directory, path, &cached);
     return fd == GYRE_EINVAL ? GYRE_EAGAIN : fd;
 }
 
@@ -328,6 +318,7 @@ static const gyrei_sys sys = {
     .close = gyrei_os_close,
     .unlink = gyrei_os_unlink,
     .openat2 = os_openat2,
+    .set_status = gyrei_os_set_status,
     .statx = os_statx,
     .pread = gyrei_os_pread,
     .openat2_now = os_openat2_now,

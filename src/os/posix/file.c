@@ -4,6 +4,7 @@
 #include "os/os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,6 +35,12 @@ int64_t gyrei_os_pread(const gyrei_env *env, int fd, void *base, size_t len, uin
         result = pread(fd, base, len, (off_t)offset);
     } while (result < 0 && errno == EINTR);
     return gyrei_os_result(result);
+}
+
+int gyrei_os_set_status(const gyrei_env *env, int fd, int flags)
+{
+    (void)env;
+    return (int)gyrei_os_result(fcntl(fd, F_SETFL, flags));
 }
 
 int gyrei_os_file_mode(const gyrei_env *env, int fd, uint32_t *mode)
