@@ -39,9 +39,12 @@ static atomic_int sleepers;        /* threads inside pthread_cond_wait */
 static atomic_int spurious_left;   /* waits that end for nothing */
 static atomic_int signals_written; /* to the pool's descriptor */
 static sem_t *race_gate;           /* opened by the next read of the pool's descriptor */
+static atomic_int joins;           /* begun */
 
 int __real_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock);
 int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock);
+int __real_pthread_join(pthread_t thread, void **result);
+int __wrap_pthread_join(pthread_t thread, void **result);
 ssize_t __real_read(int fd, void *buffer, size_t size);
 ssize_t __wrap_read(int fd, void *buffer, size_t size);
 ssize_t __real_write(int fd, const void *buffer, size_t size);
@@ -77,6 +80,12 @@ int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *lock)
     result = __real_pthread_cond_wait(condition, lock);
     atomic_fetch_sub(&sleepers, 1);
     return result;
+}
+
+int __wrap_pthread_join(pthread_t thread, void **result)
+{
+    atomic_fetch_add(&joins, 1);
+    return __real_pthread_join(thread, result);
 }
 
 ssize_t __wrap_write(int fd, const void *buffer, size_t size)
@@ -289,21 +298,30 @@ static void ends_meanwhile(void)
     loop_until_done(2);
 }
 
+/* Opens the gate when the pool is being closed. */
+static void *open_at_close(void *gate)
+{
+    wait_for_count(&joins, 1);
+    sem_post(gate);
+    return NULL;
+}
+
 static void close_does_all(void)
 {
+    pthread_t opener;
     sem_t gate;
-    sem_t ready;
     task first = {.gate = &gate};
     task last[5] = {{.worked = 0}};
 
     sem_init(&gate, 0, 0);
-    sem_init(&ready, 0, 0);
     begin(1);
     submit(&first);
     for (int i = 0; i < 5; i++)
         submit(&last[i]);
-    sem_post(&gate);
+    atomic_store(&joins, 0);
+    CHECK(pthread_create(&opener, NULL, open_at_close, &gate) == 0, "no thread for the test");
     pool_close(&the_pool);
+    (void)__real_pthread_join(opener, NULL);
     CHECK_INT(done_count, 6, "jobs finished when pool_close has returned, of six");
 }
 

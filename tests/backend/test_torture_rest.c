@@ -575,11 +575,11 @@ static void run_office(void)
             if (gyre_is_active(&office.beat.handle) && gyre_loop_run(on, GYRE_RUN_ONCE) < 0)
                 break;
         }
-        if (office.sender != NULL)
-            gyre_sender_unref(office.sender);
-        office.sender = NULL;
         torture_run_and_end(on, office_is_done);
     }
+    /* No job runs any more. */
+    if (office.sender != NULL)
+        gyre_sender_unref(office.sender);
     if (office.pool != NULL)
         assert_int_equal(gyre_pool_close(office.pool), 0);
 }
