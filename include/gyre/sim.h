@@ -457,7 +457,8 @@ GYRE_EXPORT uint64_t gyre_sim_hash(const gyre_sim *sim);
 GYRE_EXPORT uint64_t gyre_sim_events(const gyre_sim *sim);
 
 /*
- * What the simulator itself found wrong: a loop that spins, say.
+ * What the simulator itself found wrong: a loop that spins, or one whose own structures do not
+ * agree, which is looked at after each turn. The world does not go on from there.
  *
  * Params: sim: a world.
  * Owns:   the text is static.

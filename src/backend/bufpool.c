@@ -109,3 +109,35 @@ void gyrei_bufpool_unkeep(gyrei_bufpool *pool, const void *base)
     entry->state &= ~(uint32_t)KEPT;
     pool->kept--;
 }
+
+/* Two entries that share a byte would hand it out twice. */
+static bool overlaps(const gyrei_bufpool *pool, uint32_t index)
+{
+    const char *base = pool->entries[index].base;
+
+    for (uint32_t i = 0; i < index; i++) {
+        const char *other = pool->entries[i].base;
+
+        if (base < other + pool->bytes && other < base + pool->bytes)
+            return true;
+    }
+    return false;
+}
+
+const char *gyrei_bufpool_verify(const gyrei_bufpool *pool, uint32_t lent_max)
+{
+    uint32_t lent = 0;
+    uint32_t kept = 0;
+
+    if (pool->count > pool->buffers + pool->kept_max || pool->kept > pool->kept_max)
+        return "more receive buffers than there may be";
+    for (uint32_t i = 0; i < pool->count; i++) {
+        lent += (pool->entries[i].state & LENT) != 0;
+        kept += (pool->entries[i].state & KEPT) != 0;
+        if (overlaps(pool, i))
+            return "a receive buffer is there twice";
+    }
+    if (kept != pool->kept)
+        return "kept buffers are miscounted";
+    return lent <= lent_max ? NULL : "a receive buffer is lent, and no callback has it";
+}

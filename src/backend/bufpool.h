@@ -40,5 +40,7 @@ void gyrei_bufpool_release(gyrei_bufpool *pool, const void *base);
 int gyrei_bufpool_keep(gyrei_bufpool *pool, const void *base);
 /* The user is done with it. */
 void gyrei_bufpool_unkeep(gyrei_bufpool *pool, const void *base);
+/* Part of gyrei_loop_verify: at most `lent_max` are lent. */
+const char *gyrei_bufpool_verify(const gyrei_bufpool *pool, uint32_t lent_max);
 
 #endif

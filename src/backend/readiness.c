@@ -120,3 +120,8 @@ void gyrei_readiness_buf_unkeep(gyrei_backend *backend, const void *base)
 {
     gyrei_bufpool_unkeep(&ready_of(backend)->buffers, base);
 }
+
+const char *gyrei_readiness_verify(gyrei_backend *backend)
+{
+    return gyrei_ready_verify(ready_of(backend));
+}

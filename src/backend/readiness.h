@@ -28,6 +28,7 @@ char *gyrei_readiness_buf_base(gyrei_backend *backend, uint32_t offset);
 int gyrei_readiness_buf_keep(gyrei_backend *backend, const void *base);
 void gyrei_readiness_buf_release(gyrei_backend *backend, const void *base);
 void gyrei_readiness_buf_unkeep(gyrei_backend *backend, const void *base);
+const char *gyrei_readiness_verify(gyrei_backend *backend);
 
 /* The members of a gyrei_backend_ops after its name and open. */
 #define GYREI_READINESS_BACKEND                                                                    \
@@ -38,6 +39,7 @@ void gyrei_readiness_buf_unkeep(gyrei_backend *backend, const void *base);
     .perform = gyrei_readiness_perform, .wait = gyrei_readiness_wait,                              \
     .forked = gyrei_readiness_forked, .fd = gyrei_readiness_fd, .flush = gyrei_readiness_flush,    \
     .buf_base = gyrei_readiness_buf_base, .buf_keep = gyrei_readiness_buf_keep,                    \
-    .buf_release = gyrei_readiness_buf_release, .buf_unkeep = gyrei_readiness_buf_unkeep
+    .buf_release = gyrei_readiness_buf_release, .buf_unkeep = gyrei_readiness_buf_unkeep,          \
+    .verify = gyrei_readiness_verify
 
 #endif

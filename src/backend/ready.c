@@ -564,6 +564,82 @@ void gyrei_ready_change_events(gyrei_ready *ready, gyre_op *op)
     make_dirty(ready, slot_of(ready, op->fd), op->fd);
 }
 
+/* ---- the audit ---- */
+
+static const char *verify_dirty(const gyrei_ready *ready, uint32_t flagged)
+{
+    for (uint32_t next = ready->dirty; next != 0; flagged--) {
+        const gyrei_ready_slot *slot = known_slot(ready, (int)(next - 1));
+
+        if (slot == NULL || (slot->flags & SLOT_DIRTY) == 0 || flagged == 0)
+            return "a descriptor stands wrongly among the dirty ones";
+        next = slot->next_dirty;
+    }
+    return flagged == 0 ? NULL : "a descriptor's interest would never be flushed";
+}
+
+static const char *verify_slot(const gyrei_ready_slot *slot, int fd, uint32_t *parked)
+{
+    for (const gyre_link *link = slot->parked.next; link != &slot->parked; link = link->next) {
+        const gyre_op *op = GYRE_CONTAINER_OF(link, gyre_op, link);
+
+        if (op->state != GYREI_OP_PARKED || op->fd != fd || (op->flags & OP_OFFLOADED) != 0)
+            return "an operation is parked where it does not belong";
+        (*parked)++;
+    }
+    if ((wanted_mask(slot) & ~(uint32_t)slot->armed) != 0 && (slot->flags & SLOT_DIRTY) == 0)
+        return "an operation waits for what the kernel was not asked";
+    return slot->generation == 0 ? "a descriptor has the generation that means none" : NULL;
+}
+
+static const char *verify_starved(const gyrei_ready *ready, uint32_t *parked)
+{
+    for (const gyre_link *link = ready->starved.next; link != &ready->starved; link = link->next) {
+        const gyre_op *op = GYRE_CONTAINER_OF(link, gyre_op, link);
+
+        if (op->state != GYREI_OP_PARKED || op->kind != GYREI_OP_RECV || op->pointer != NULL)
+            return "an operation that needs no buffer waits for one";
+        (*parked)++;
+    }
+    return NULL;
+}
+
+/* What the loop takes for parked must be found again here: else nothing would ever wake it. */
+static uint32_t count_parked(const gyrei_ready *ready)
+{
+    uint32_t position = 0;
+    uint32_t count = 0;
+    const gyre_op *op;
+
+    while ((op = gyrei_op_next(ready->loop, &position)) != NULL)
+        count += op->state == GYREI_OP_PARKED && (op->flags & OP_OFFLOADED) == 0;
+    return count;
+}
+
+const char *gyrei_ready_verify(const gyrei_ready *ready)
+{
+    const uint32_t end = ready->chunk_count * GYREI_READY_CHUNK;
+    uint32_t dirty = 0;
+    uint32_t parked = 0;
+    const char *flaw = verify_starved(ready, &parked);
+
+    for (uint32_t fd = 0; flaw == NULL && fd < end; fd++) {
+        const gyrei_ready_slot *slot = known_slot(ready, (int)fd);
+
+        if (slot == NULL)
+            continue;
+        dirty += (slot->flags & SLOT_DIRTY) != 0;
+        flaw = verify_slot(slot, (int)fd, &parked);
+    }
+    if (flaw == NULL)
+        flaw = verify_dirty(ready, dirty);
+    if (flaw == NULL && parked != count_parked(ready))
+        flaw = "an operation is parked nowhere";
+    if (flaw == NULL)
+        flaw = gyrei_bufpool_verify(&ready->buffers, gyrei_loop_depth(ready->loop));
+    return flaw;
+}
+
 /* ---- life ---- */
 
 int gyrei_ready_init(gyrei_ready *ready, gyre_loop *loop, const gyrei_poller_ops *ops,

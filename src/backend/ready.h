@@ -90,6 +90,7 @@ int gyrei_ready_wait(gyrei_ready *ready, uint64_t timeout_ns);
 int gyrei_ready_forked(gyrei_ready *ready);
 int gyrei_ready_flush(gyrei_ready *ready);
 void gyrei_ready_release(gyrei_ready *ready, const void *base);
+const char *gyrei_ready_verify(const gyrei_ready *ready);
 
 /* ---- for a poller ---- */
 

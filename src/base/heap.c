@@ -178,3 +178,16 @@ void gyrei_heap_update(gyrei_heap *heap, gyre_timer_node *node, uint64_t key)
     GYRE_ASSERT(index < heap->count && heap->entries[index].node == node);
     sift(heap, index, (gyrei_heap_entry){.key = key, .node = node});
 }
+
+const char *gyrei_heap_verify(const gyrei_heap *heap)
+{
+    if (heap->count > heap->reserved || heap->reserved > heap->room)
+        return "the timer heap holds more than has room";
+    for (uint32_t i = 0; i < heap->count; i++) {
+        if (heap->entries[i].node->heap_index != i)
+            return "a timer is not at its place in the heap";
+        if (i > 0 && before(&heap->entries[i], &heap->entries[(i - 1) / ARITY]))
+            return "the timer heap is out of order";
+    }
+    return NULL;
+}

@@ -40,6 +40,9 @@ void gyrei_heap_remove(gyrei_heap *heap, gyre_timer_node *node);
 /* Gives a node of the heap another key; its sequence may have changed, too. */
 void gyrei_heap_update(gyrei_heap *heap, gyre_timer_node *node, uint64_t key);
 
+/* Whether the order and the nodes' places are right: NULL, or what is not. */
+const char *gyrei_heap_verify(const gyrei_heap *heap);
+
 static inline gyre_timer_node *gyrei_heap_first(const gyrei_heap *heap)
 {
     return heap->count > 0 ? heap->entries[0].node : NULL;

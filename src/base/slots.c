@@ -15,6 +15,7 @@ void gyrei_slots_init(gyrei_slots *slots, const gyre_allocator *allocator)
 
 void gyrei_slots_close(gyrei_slots *slots)
 {
+    GYRE_ASSERT(slots->used == 0);
     for (uint32_t i = 0; i < slots->chunk_count; i++)
         gyrei_free(slots->allocator, slots->chunks[i], GYREI_SLOT_CHUNK * sizeof(gyrei_slot));
     gyrei_free(slots->allocator, slots->chunks, slots->chunk_max * sizeof(gyrei_slot *));
@@ -94,4 +95,29 @@ void gyrei_slots_release(gyrei_slots *slots, uint32_t slot)
     entry->next_free = slots->first_free;
     slots->first_free = slot;
     slots->used--;
+}
+
+const char *gyrei_slots_verify(const gyrei_slots *slots)
+{
+    const uint32_t total = slots->chunk_count * GYREI_SLOT_CHUNK;
+    uint32_t free_count = 0;
+    uint32_t used = 0;
+
+    for (uint32_t i = 0; i < total; i++) {
+        const gyrei_slot *entry = gyrei_slots_at(slots, i);
+
+        used += entry->object != NULL;
+        if (entry->generation == 0)
+            return "a slot has the generation that means none";
+    }
+    if (used != slots->used)
+        return "slots in use are miscounted";
+    for (uint32_t i = slots->first_free; i != GYREI_SLOT_NONE;) {
+        if (i >= total || ++free_count > total - used)
+            return "the list of free slots does not end";
+        if (gyrei_slots_at(slots, i)->object != NULL)
+            return "a slot is free and in use";
+        i = gyrei_slots_at(slots, i)->next_free;
+    }
+    return free_count == total - used ? NULL : "a slot was lost";
 }

@@ -38,6 +38,9 @@ void gyrei_slots_release(gyrei_slots *slots, uint32_t slot);
 /* Raises the generation without releasing: what was given out before is stale from now on. */
 void gyrei_slots_renew(gyrei_slots *slots, uint32_t slot);
 
+/* Whether the free list and the count agree with the slots: NULL, or what does not. */
+const char *gyrei_slots_verify(const gyrei_slots *slots);
+
 static inline gyrei_slot *gyrei_slots_at(const gyrei_slots *slots, uint32_t slot)
 {
     return &slots->chunks[slot / GYREI_SLOT_CHUNK][slot % GYREI_SLOT_CHUNK];

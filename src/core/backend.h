@@ -116,6 +116,12 @@ typedef struct gyrei_backend_ops {
     int (*buf_keep)(gyrei_backend *backend, const void *base);
     void (*buf_release)(gyrei_backend *backend, const void *base);
     void (*buf_unkeep)(gyrei_backend *backend, const void *base);
+
+    /*
+     * The backend's part of gyrei_loop_verify: the ops that it has stand where they belong, and no
+     * buffer has two owners. NULL, or what is wrong. The function may be NULL, too.
+     */
+    const char *(*verify)(gyrei_backend *backend);
 } gyrei_backend_ops;
 
 /* ---- what a backend may ask of its loop ---- */
@@ -123,6 +129,8 @@ typedef struct gyrei_backend_ops {
 const gyrei_env *gyrei_loop_env(const gyre_loop *loop);
 void *gyrei_loop_alloc(const gyre_loop *loop, size_t bytes); /* zeroed, or NULL */
 void gyrei_loop_free(const gyre_loop *loop, void *pointer, size_t bytes);
+/* Turns under way: of the buffers that are lent, a callback of each but the last may have one. */
+uint32_t gyrei_loop_depth(const gyre_loop *loop);
 /* Whether this is a child that was never told of the fork. */
 bool gyrei_loop_is_forked(const gyre_loop *loop);
 /*

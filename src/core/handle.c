@@ -233,3 +233,42 @@ void gyre_loop_walk(gyre_loop *loop, gyre_walk_cb cb, void *ctx)
         }
     }
 }
+
+static const char *verify_handle(const gyre_loop *loop, const gyre_handle *handle, bool is_due)
+{
+    const bool closing = gyrei_handle_is_closing(handle);
+    const bool queued = (handle->flags & GYREI_HANDLE_QUEUED) != 0;
+
+    if (handle->state != HANDLE_OPEN || handle->loop != loop)
+        return "a handle that is gone stands in the loop";
+    if (queued != is_due || (is_due && !closing))
+        return "a handle stands in the wrong list";
+    if (is_due && handle->pending > 0)
+        return "a handle whose close is due has something pending";
+    if (closing && !is_due && handle->pending == 0)
+        return "a closing handle has nothing pending, and its close is not due";
+    return NULL;
+}
+
+const char *gyrei_handles_verify(const gyre_loop *loop, uint64_t *alive)
+{
+    const gyre_link *const lists[] = {&loop->handles, &loop->closing};
+    uint64_t counted[2] = {0, 0};
+
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        for (const gyre_link *link = lists[i]->next; link != lists[i]; link = link->next) {
+            const gyre_handle *handle = GYRE_CONTAINER_OF(link, gyre_handle, link);
+            const char *flaw = verify_handle(loop, handle, lists[i] == &loop->closing);
+
+            if (flaw != NULL)
+                return flaw;
+            *alive += counts(handle);
+            counted[i]++;
+        }
+    }
+    if (counted[0] + counted[1] != loop->handle_count)
+        return "handles are miscounted";
+    if (counted[1] != loop->closing_count || loop->closing_left > loop->closing_count)
+        return "closes that are due are miscounted";
+    return NULL;
+}

@@ -44,6 +44,9 @@ void gyrei_handle_abandon(gyre_handle *handle);
 /* For loop.c: calls the close callback that is due first; false if none is. */
 bool gyrei_closing_run_next(gyre_loop *loop);
 
+/* Part of gyrei_loop_verify; adds the handles that are one of loop->alive. */
+const char *gyrei_handles_verify(const gyre_loop *loop, uint64_t *alive);
+
 /* The slow halves of the functions below. */
 void gyrei_handle_change_active(gyre_handle *handle, bool active);
 void gyrei_handle_settle(gyre_handle *handle);

@@ -79,3 +79,35 @@ bool gyrei_hook_run_next(gyre_loop *loop, gyre_hook_phase phase)
     gyrei_callback_leave(loop, &frame);
     return true;
 }
+
+static const char *verify_phase(const gyre_loop *loop, uint32_t phase)
+{
+    const gyre_link *head = &loop->hooks[phase];
+    uint64_t sequence = 0;
+    uint32_t count = 0;
+    bool met = loop->hook_next[phase] == head;
+
+    for (const gyre_link *link = head->next; link != head; link = link->next) {
+        const gyre_hook *hook = GYRE_CONTAINER_OF(link, gyre_hook, link);
+
+        if (hook->phase != phase || !gyre_is_active(&hook->handle))
+            return "a hook that was not started stands in a phase";
+        if (hook->sequence < sequence || hook->sequence >= loop->hook_sequence)
+            return "hooks do not stand in the order of their start";
+        sequence = hook->sequence + 1;
+        count++;
+        met = met || loop->hook_next[phase] == link;
+    }
+    if (phase == GYRE_HOOK_IDLE && count != loop->idle_count)
+        return "idle hooks are miscounted";
+    return met ? NULL : "a phase goes on at a hook that is gone";
+}
+
+const char *gyrei_hooks_verify(const gyre_loop *loop)
+{
+    const char *flaw = NULL;
+
+    for (uint32_t phase = 0; flaw == NULL && phase < GYREI_HOOK_PHASES; phase++)
+        flaw = verify_phase(loop, phase);
+    return flaw;
+}

@@ -9,6 +9,9 @@
 /* The slow half of the function below: there is a next one, but it may be too young. */
 bool gyrei_hook_run_next(gyre_loop *loop, gyre_hook_phase phase);
 
+/* Part of gyrei_loop_verify. */
+const char *gyrei_hooks_verify(const gyre_loop *loop);
+
 static inline bool gyrei_hooks_due(const gyre_loop *loop, gyre_hook_phase phase)
 {
     return !gyrei_list_empty(&loop->hooks[phase]);

@@ -42,6 +42,11 @@ void gyrei_loop_free(const gyre_loop *loop, void *pointer, size_t bytes)
         gyrei_free(&loop->allocator, pointer, bytes);
 }
 
+uint32_t gyrei_loop_depth(const gyre_loop *loop)
+{
+    return loop->depth;
+}
+
 static void log_to_stderr(void *ctx, const char *line)
 {
     (void)ctx;
@@ -245,6 +250,7 @@ int gyre_loop_close(gyre_loop *loop)
         /* Its handles are the parent's: this copy of them is forgotten, with the room they took. */
         loop->timers.count = 0;
         loop->timers.reserved = 0;
+        loop->slots.used = 0;
     } else {
         GYRE_ASSERT(loop->depth == 0);
         gyrei_loop_check(loop);

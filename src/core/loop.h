@@ -159,6 +159,14 @@ void gyrei_trace_callback(gyre_loop *loop, gyre_trace_type type, const gyrei_fra
 int gyrei_loop_run_part(gyre_loop *loop, bool is_first);
 
 /*
+ * Looks whether what the loop keeps of itself agrees: between two callbacks, in its thread. NULL,
+ * or what does not, a static text. The first looks at what waits to be run, the second at all there
+ * is: operations, timers, handles, the backend.
+ */
+const char *gyrei_loop_verify_queues(const gyre_loop *loop);
+const char *gyrei_loop_verify(const gyre_loop *loop);
+
+/*
  * For a shutdown of a loop that cannot wait, because its kernel has refused: runs what needs none
  * of it: results of cancelled operations, closes, what services have left, close callbacks. False
  * when nothing was left to run.
@@ -201,6 +209,8 @@ static inline void gyrei_callback_leave(gyre_loop *loop, const gyrei_frame *fram
 void gyrei_task_submit(gyre_loop *loop, gyre_task *task);
 /* Takes a queued task back. */
 void gyrei_task_cancel(gyre_loop *loop, gyre_task *task);
+/* Part of gyrei_loop_verify; adds the tasks that are one of loop->alive. */
+const char *gyrei_tasks_verify(const gyre_loop *loop, uint64_t *alive);
 
 /*
  * The time of the turn: the clock is read by the first who asks after the poll, since most turns

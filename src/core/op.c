@@ -317,6 +317,120 @@ void gyrei_op_performed(gyre_loop *loop, gyre_op *op)
     set_state(loop, op, GYREI_OP_IDLE);
 }
 
+/* ---- the audit ---- */
+
+static const char *verify_list(const gyre_link *head, gyrei_op_state state, uint32_t *count)
+{
+    for (const gyre_link *link = head->next; link != head; link = link->next) {
+        const gyre_op *op = GYRE_CONTAINER_OF(link, gyre_op, link);
+        const bool runs = (op->flags & GYREI_OP_IN_RUN_QUEUE) != 0;
+
+        if (link->next->prev != link)
+            return "a list of operations is torn";
+        if (state == GYREI_OP_QUEUED ? op->state != state || runs : !runs)
+            return "an operation stands in the wrong list";
+        (*count)++;
+    }
+    return NULL;
+}
+
+const char *gyrei_ops_verify_queues(const gyre_loop *loop)
+{
+    uint32_t count = 0;
+    const char *flaw = verify_list(&loop->runnable, GYREI_OP_RUNNABLE, &count);
+
+    if (flaw == NULL && count != loop->runnable_count)
+        flaw = "the run queue is miscounted";
+    return flaw;
+}
+
+/* What each state promises, seen between two callbacks. */
+static const char *verify_state(const gyre_op *op)
+{
+    const bool runs = (op->flags & GYREI_OP_IN_RUN_QUEUE) != 0;
+    const bool has_result = (op->flags & GYREI_OP_HAS_RESULT) != 0;
+    const bool perform = (op->flags & GYREI_OP_PERFORM) != 0;
+
+    if (op->records != NULL && !has_result)
+        return "results of an operation wait behind none";
+    switch ((gyrei_op_state)op->state) {
+    case GYREI_OP_IDLE:
+    case GYREI_OP_QUEUED:
+    case GYREI_OP_PARKED:
+        return runs || has_result || perform ? "an operation that has no result would be run"
+                                             : NULL;
+    case GYREI_OP_IN_KERNEL:
+        return runs != has_result || perform ? "an operation in the kernel waits wrongly" : NULL;
+    case GYREI_OP_RUNNABLE:
+        return !runs || has_result == perform ? "a runnable operation would not be run" : NULL;
+    }
+    return "an operation is in no state";
+}
+
+/* A final result is the last: one behind it would be a second end of the operation. */
+static const char *verify_results(const gyre_op *op, uint32_t *records)
+{
+    bool more = (op->flags & GYREI_OP_RESULT_MORE) != 0;
+    const gyrei_record *record = op->records;
+
+    while (record != NULL) {
+        record = record->next;
+        if (!more)
+            return "an operation ends twice";
+        more = (record->flags & GYREI_RESULT_MORE) != 0;
+        if (++*records > GYREI_RECORDS)
+            return "the records of an operation do not end";
+        if (record == op->records)
+            break;
+    }
+    if ((op->flags & GYREI_OP_HAS_RESULT) != 0 && more != (op->state == GYREI_OP_IN_KERNEL))
+        return "an operation is in the kernel after its end, or not before";
+    return NULL;
+}
+
+static const char *verify_op(const gyre_op *op, uint32_t slot, uint32_t *records)
+{
+    const char *flaw;
+
+    if (op->slot != slot)
+        return "an operation stands in two slots";
+    flaw = verify_state(op);
+    return flaw != NULL ? flaw : verify_results(op, records);
+}
+
+const char *gyrei_ops_verify(const gyre_loop *loop)
+{
+    const uint32_t end = loop->slots.chunk_count * GYREI_SLOT_CHUNK;
+    const char *flaw = gyrei_slots_verify(&loop->slots);
+    uint32_t in_state[GYREI_OP_RUNNABLE + 1] = {0};
+    uint32_t running = 0;
+    uint32_t queued = 0;
+    uint32_t records = 0;
+
+    for (uint32_t slot = 0; flaw == NULL && slot < end; slot++) {
+        const gyre_op *op = gyrei_slots_at(&loop->slots, slot)->object;
+
+        if (op == NULL)
+            continue;
+        flaw = verify_op(op, slot, &records);
+        if (flaw != NULL)
+            break;
+        in_state[op->state]++;
+        running += (op->flags & GYREI_OP_IN_RUN_QUEUE) != 0;
+    }
+    for (const gyrei_record *record = loop->records_free; record != NULL; record = record->next) {
+        if (++records > GYREI_RECORDS)
+            break;
+    }
+    if (flaw == NULL)
+        flaw = verify_list(&loop->queued, GYREI_OP_QUEUED, &queued);
+    if (flaw == NULL && (queued != in_state[GYREI_OP_QUEUED] || running != loop->runnable_count))
+        flaw = "an operation that waits is in no list";
+    if (flaw == NULL && records != GYREI_RECORDS)
+        flaw = "a record was lost";
+    return flaw;
+}
+
 const char *gyrei_op_kind_name(uint32_t kind)
 {
     static const char *const names[GYREI_OP_KINDS] = {

@@ -195,6 +195,11 @@ void gyrei_op_take_result(gyre_loop *loop, gyre_op *op, gyrei_result *result);
 /* The op was performed at dispatch, and this was its last result. */
 void gyrei_op_performed(gyre_loop *loop, gyre_op *op);
 
+/* Part of gyrei_loop_verify: the states agree with the lists, and no result or record is lost. */
+const char *gyrei_ops_verify(const gyre_loop *loop);
+/* The same of the run queue alone, which is short most of the time. */
+const char *gyrei_ops_verify_queues(const gyre_loop *loop);
+
 /* Hands ops that waited in core to the backend. */
 void gyrei_op_flush_queued(gyre_loop *loop);
 /* Closes the descriptors of closes that wait there: the backend will not take them any more. */

@@ -30,6 +30,21 @@ static void deferred_run(gyre_loop *loop, gyre_task *task)
     gyrei_callback_leave(loop, &frame);
 }
 
+const char *gyrei_tasks_verify(const gyre_loop *loop, uint64_t *alive)
+{
+    uint32_t count = 0;
+
+    for (const gyre_link *link = loop->tasks.next; link != &loop->tasks; link = link->next) {
+        const gyre_task *task = GYRE_CONTAINER_OF(link, gyre_task, link);
+
+        if (task->run == NULL)
+            return "a task has nothing to run";
+        *alive += task->run == deferred_run;
+        count++;
+    }
+    return count == loop->task_count ? NULL : "tasks are miscounted";
+}
+
 void gyre_defer(gyre_loop *loop, gyre_deferred *deferred, gyre_defer_cb cb)
 {
     GYRE_ASSERT(cb != NULL);

@@ -142,7 +142,7 @@ bool gyrei_timers_run_next(gyre_loop *loop)
     if (link == NULL)
         return false;
     node = GYRE_CONTAINER_OF(link, gyre_timer_node, link);
-    GYRE_ASSERT(node->state == NODE_DUE);
+    GYRE_ASSERT(node->state == NODE_DUE && node->deadline_ns <= loop->now_ns);
     node->state = NODE_IDLE;
     node->fire(loop, node);
     return true;
@@ -153,6 +153,43 @@ uint64_t gyrei_timers_next_ns(gyre_loop *loop)
     int moves = MOVES_MAX;
 
     return first_of_all(loop, &moves) != NULL ? loop->timers.entries[0].key : UINT64_MAX;
+}
+
+/* The key that the node's entry must have: one that was left behind knows it. */
+static uint64_t key_of(const gyre_timer_node *node)
+{
+    return node->state == NODE_WAITING ? node->deadline_ns : node->later.key_ns;
+}
+
+static const char *verify_entry(const gyrei_heap_entry *entry)
+{
+    const gyre_timer_node *node = entry->node;
+
+    if (node->state < NODE_STOPPED || node->state > NODE_WAITING_SLACK)
+        return "a timer that does not wait stands in the heap";
+    if (node->state != NODE_STOPPED && node->state != NODE_WAITING_SLACK &&
+        entry->key > node->deadline_ns)
+        return "a timer would be late";
+    if (node->state == NODE_WAITING_SLACK ? entry->key < node->deadline_ns
+                                          : entry->key != key_of(node))
+        return "a timer's key is not its own";
+    return NULL;
+}
+
+const char *gyrei_timers_verify(const gyre_loop *loop)
+{
+    const char *flaw = gyrei_heap_verify(&loop->timers);
+
+    for (uint32_t i = 0; flaw == NULL && i < loop->timers.count; i++)
+        flaw = verify_entry(&loop->timers.entries[i]);
+    for (const gyre_link *link = loop->due.next; flaw == NULL && link != &loop->due;
+         link = link->next) {
+        const gyre_timer_node *node = GYRE_CONTAINER_OF(link, gyre_timer_node, link);
+
+        if (node->state != NODE_DUE || node->deadline_ns > loop->now_ns)
+            flaw = "a timer is due early";
+    }
+    return flaw;
 }
 
 static uint64_t timer_repeat_ns(const gyre_timer *timer)
@@ -197,7 +234,6 @@ static void timer_fire(gyre_loop *loop, gyre_timer_node *node)
     gyre_timer *timer = GYRE_CONTAINER_OF(node, gyre_timer, node);
     gyrei_frame frame;
 
-    GYRE_ASSERT(loop->now_ns >= node->deadline_ns);
     if (timer->repeat_ns > 0)
         start_next_period(loop, timer);
     else

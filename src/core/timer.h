@@ -32,6 +32,9 @@ bool gyrei_timers_run_next(gyre_loop *loop);
 /* The moment at which the loop must wake for a timer; UINT64_MAX for none. */
 uint64_t gyrei_timers_next_ns(gyre_loop *loop);
 
+/* Part of gyrei_loop_verify. */
+const char *gyrei_timers_verify(const gyre_loop *loop);
+
 /* `a` + `b`, or UINT64_MAX where that does not fit: a moment that never comes. */
 static inline uint64_t gyrei_time_add(uint64_t a, uint64_t b)
 {

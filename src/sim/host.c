@@ -92,6 +92,7 @@ void gyrei_sim_host_turn(gyre_sim_host *host)
     int error;
 
     self->running = true;
+    self->driven = true;
     error = gyre_loop_run(loop, GYRE_RUN_NOWAIT);
     if (error >= 0)
         error = gyre_loop_embed_prepare(loop);
@@ -99,6 +100,8 @@ void gyrei_sim_host_turn(gyre_sim_host *host)
         host->sim->failure = "a turn failed";
     if (host->main != NULL) {
         self->running = false;
+        self->driven = false;
+        gyrei_sim_audit(self);
         sleep_after(host, gyre_loop_timeout_ns(loop));
     }
     if (host->crash_due)

@@ -349,4 +349,5 @@ const gyrei_backend_ops gyrei_backend_sim_ring = {
     .buf_keep = ring_buf_keep,
     .buf_release = ring_buf_release,
     .buf_unkeep = ring_buf_unkeep,
+    .verify = gyrei_sim_ring_verify,
 };

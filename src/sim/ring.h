@@ -18,8 +18,9 @@ typedef struct gyrei_sim_completion {
 } gyrei_sim_completion;
 
 typedef struct gyrei_sim_buffer {
-    uint32_t state; /* a set of GYREI_SIM_LENT and _KEPT; 0: the kernel's */
-    uint32_t bytes; /* that were received into it */
+    uint32_t state;  /* a set of GYREI_SIM_LENT and _KEPT; 0: the kernel's */
+    uint32_t bytes;  /* that were received into it */
+    uint32_t owners; /* found by the audit */
 } gyrei_sim_buffer;
 
 enum gyrei_sim_buffer_states { GYREI_SIM_LENT = 1, GYREI_SIM_KEPT = 2 };
@@ -42,6 +43,11 @@ typedef struct gyrei_sim_ring {
     uint32_t kept_max;
 } gyrei_sim_ring;
 
+/* ---- ring_verify.c ---- */
+
+/* The audit, as a backend's verify. */
+const char *gyrei_sim_ring_verify(gyrei_backend *backend);
+
 /* ---- ring.c ---- */
 
 /* Takes a buffer for a receive; UINT32_MAX: none is free. */
@@ -56,6 +62,8 @@ void gyrei_sim_request_start(gyrei_sim_ring *ring, gyre_op *op);
 void gyrei_sim_request_cancel(gyrei_sim_ring *ring, gyre_op *op);
 /* A buffer is free again. */
 void gyrei_sim_requests_feed(gyrei_sim_ring *ring);
+/* Part of the audit: counts the requests, each of an op that is in the kernel. */
+const char *gyrei_sim_requests_verify(const gyrei_sim_ring *ring, uint32_t *count);
 /* The process is gone: so are its requests. */
 void gyrei_sim_requests_drop(gyrei_sim_ring *ring);
 

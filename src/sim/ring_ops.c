@@ -274,6 +274,20 @@ void gyrei_sim_request_cancel(gyrei_sim_ring *ring, gyre_op *op)
     gyrei_sim_schedule(sim, &self->cancel, after_ns, cancel_request);
 }
 
+const char *gyrei_sim_requests_verify(const gyrei_sim_ring *ring, uint32_t *count)
+{
+    for (gyre_link *link = ring->requests.next; link != &ring->requests; link = link->next) {
+        const request *self = request_at(link);
+
+        if (gyrei_op_find(ring->base.loop, self->id) != self->op || request_of(self->op) != self)
+            return "the kernel works on an operation that has ended";
+        if (self->op->state != GYREI_OP_IN_KERNEL)
+            return "the kernel works on an operation that is not its own";
+        (*count)++;
+    }
+    return NULL;
+}
+
 void gyrei_sim_requests_drop(gyrei_sim_ring *ring)
 {
     gyre_link *link = ring->requests.next;

@@ -9,6 +9,7 @@
  *   poller.c   mode readiness: a poller for ready.c        ring*.c   mode completion
  *   jobs.c     pool jobs and signals                       chaos.c   what befalls whole hosts
  *   threads.c  threads, one at a time                      posix/    their stacks
+ *   audit.c    whether each loop is sound
  *
  * Invariants: one seed decides everything, so nothing here reads a clock, an address or the order
  * of pointers; whatever is random is drawn in an order that the language fixes. The simulator's own
@@ -269,9 +270,11 @@ struct gyrei_sim_loop {
     const gyrei_sim_kernel_ops *ops;
     gyrei_sim_file *wake;
     uint64_t wake_ns;
-    bool woken;   /* core's eventfd was written to */
-    bool running; /* a turn is under way: not to be entered again */
-    bool ended;   /* nothing was alive in its last turn */
+    bool woken;        /* core's eventfd was written to */
+    bool running;      /* a turn is under way: not to be entered again */
+    bool driven;       /* by the world, which looks at the loop when the turn has ended */
+    uint64_t audit_in; /* turns until all of the loop is looked at */
+    bool ended;        /* nothing was alive in its last turn */
 };
 
 extern const gyrei_backend_ops gyrei_backend_sim_poller;
@@ -284,6 +287,8 @@ extern const struct gyrei_poller_ops gyrei_sim_poller_ops;
 bool gyrei_sim_poller_ready(const gyrei_sim_poller *poller);
 void gyrei_sim_poller_free(gyrei_sim_poller *poller);
 
+/* Looks whether the loop is sound, once a turn; if not, that is the world's failure. */
+void gyrei_sim_audit(gyrei_sim_loop *self);
 /* The loop's kernel half comes to be, and goes. */
 void gyrei_sim_loop_open(gyrei_sim_loop *self, gyre_loop *loop, int wake_fd,
                          const gyrei_sim_kernel_ops *ops);

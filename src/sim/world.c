@@ -270,6 +270,8 @@ int gyrei_sim_sleep(gyrei_sim_loop *loop, uint64_t timeout_ns)
     bool was_running;
     bool woken;
 
+    if (!loop->driven)
+        gyrei_sim_audit(loop);
     if (timeout_ns == 0) {
         gyrei_sim_thread_yield(sim);
         return 0;
