@@ -8,8 +8,9 @@
  * Invariants: a lane's queue, counts and list of threads are touched under its lock. A thread takes
  * several pieces of work at a time only while they have been short, so that the lock costs little;
  * an entry of a batch is claimed by an atomic exchange, whoever comes first: its thread, a thief,
- * or take_back. So that one long piece in a batch does not hold back those behind it, another
- * thread looks at the batch after STEAL_AFTER_NS. A thread ends only when nothing is reserved.
+ * or take_back. So that one long piece in a batch holds back neither those behind it nor what ran
+ * before it, another thread looks at the batch after STEAL_AFTER_NS: a lane of one thread has no
+ * batches. A thread ends only when nothing is reserved.
  */
 #include "work/pool.h"
 
@@ -45,6 +46,9 @@ typedef struct worker {
     bool ended;     /* its thread has ended and is to be joined */
     pthread_t thread;
     gyre_pool_stats stats; /* of the batch under way */
+    /* what has run and was not handed over, all of `owner`, newest first: atomic */
+    gyre_link *finished;
+    struct gyrei_works *owner;
 } worker;
 
 struct gyrei_lane {
@@ -80,6 +84,11 @@ struct gyre_pool {
 static uint64_t now_ns(void)
 {
     return gyrei_env_os.now_ns(&gyrei_env_os);
+}
+
+static gyre_work *from_link(gyre_link *link)
+{
+    return GYRE_CONTAINER_OF(link, gyre_work, task.link);
 }
 
 gyrei_lane *gyrei_pool_lane(gyre_pool *pool, gyre_work_class work_class)
@@ -170,7 +179,7 @@ static gyre_work *queue_pop(gyrei_lane *lane)
         gyre_link *link = gyrei_list_pop(&lane->queues[order[i]]);
 
         if (link != NULL) {
-            gyre_work *work = GYRE_CONTAINER_OF(link, gyre_work, task.link);
+            gyre_work *work = from_link(link);
 
             work->queued = 0;
             lane->queued--;
@@ -191,7 +200,7 @@ static uint32_t batch_size(const gyrei_lane *lane)
     const uint32_t threads = __atomic_load_n(&lane->threads, __ATOMIC_RELAXED);
     const uint32_t share = lane->queued / (threads * 2) + 1;
 
-    if (lane->average_ns > SHORT_NS)
+    if (lane->average_ns > SHORT_NS || lane->threads_max == 1)
         return 1;
     return share < BATCH_MAX ? share : BATCH_MAX;
 }
@@ -240,32 +249,34 @@ static gyre_work *claim(worker *self, uint32_t index)
 
 /* ---- running it ---- */
 
-/* Work of one loop that has run and was not handed to it yet: a chain through link.next. */
-typedef struct outcome {
-    gyrei_lane *lane;
-    gyre_work *newest;
-    gyre_work *oldest;
-    uint32_t count;
-} outcome;
-
-static void hand_over(outcome *finished)
+/* Whoever comes first: the worker's thread, or the one that looks after its batch. */
+static void hand_over(worker *from)
 {
-    if (finished->newest == NULL)
+    gyre_link *newest = __atomic_exchange_n(&from->finished, NULL, __ATOMIC_ACQUIRE);
+    gyre_link *oldest = newest;
+    uint32_t count = 1;
+
+    if (newest == NULL)
         return;
-    __atomic_sub_fetch(&finished->lane->out, finished->count, __ATOMIC_RELEASE);
-    gyrei_work_finished(finished->newest, finished->oldest);
-    *finished = (outcome){.lane = finished->lane};
+    for (; oldest->next != NULL; oldest = oldest->next)
+        count++;
+    __atomic_sub_fetch(&from->lane->out, count, __ATOMIC_RELEASE);
+    gyrei_work_finished(from_link(newest), from_link(oldest));
 }
 
-static void add_finished(outcome *finished, gyre_work *work)
+/* Only this thread adds; what is there may be gone, and its memory, once it was handed over. */
+static void add_finished(worker *self, gyre_work *work)
 {
-    if (finished->newest != NULL && finished->newest->owner != work->owner)
-        hand_over(finished);
-    work->task.link.next = finished->newest != NULL ? &finished->newest->task.link : NULL;
-    if (finished->oldest == NULL)
-        finished->oldest = work;
-    finished->newest = work;
-    finished->count++;
+    gyre_link *head;
+
+    if (self->owner != work->owner)
+        hand_over(self);
+    self->owner = work->owner;
+    head = __atomic_load_n(&self->finished, __ATOMIC_RELAXED);
+    do {
+        work->task.link.next = head;
+    } while (!__atomic_compare_exchange_n(&self->finished, &head, &work->task.link, true,
+                                          __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
 
 static void count_run(gyre_pool_stats *stats, uint64_t queue_ns, uint64_t run_ns)
@@ -283,7 +294,6 @@ static void run_batch(worker *self)
 {
     const uint64_t begun_ns = now_ns();
     uint64_t last_ns = begun_ns;
-    outcome finished = {.lane = self->lane};
 
     for (uint32_t i = 0; i < self->count; i++) {
         gyre_work *work = claim(self, i);
@@ -297,11 +307,11 @@ static void run_batch(worker *self)
         count_run(&self->stats, last_ns > work->submitted_ns ? last_ns - work->submitted_ns : 0,
                   end_ns - last_ns);
         last_ns = end_ns;
-        add_finished(&finished, work);
+        add_finished(self, work);
         if (end_ns - begun_ns > WORTH_NS)
-            hand_over(&finished);
+            hand_over(self);
     }
-    hand_over(&finished);
+    hand_over(self);
 }
 
 static void merge_stats(gyrei_lane *lane, gyre_pool_stats *add)
@@ -351,15 +361,29 @@ static struct timespec moment(uint64_t after_ns)
                              .tv_nsec = (long)(ns % GYRE_SECOND)};
 }
 
-/* Gives a batch the time that it should need, and then takes what is still there. */
+static void hand_over_batches(gyrei_lane *lane)
+{
+    for (uint32_t i = 0; i < lane->threads_max; i++) {
+        if (lane->workers[i].count > 1)
+            hand_over(&lane->workers[i]);
+    }
+}
+
+/*
+ * Gives a batch the time that it should need, and then hands over what has run, and takes what has
+ * not begun.
+ */
 static uint32_t watch_batches(worker *self)
 {
     gyrei_lane *lane = self->lane;
     const struct timespec until = moment(STEAL_AFTER_NS);
+    int error;
 
     lane->guarded = true;
-    (void)pthread_cond_timedwait(&lane->guard, &lane->lock, &until);
+    error = pthread_cond_timedwait(&lane->guard, &lane->lock, &until);
     lane->guarded = false;
+    if (error != 0)
+        hand_over_batches(lane);
     return lane->queued > 0 ? 0 : steal(self);
 }
 
@@ -450,7 +474,7 @@ void gyrei_lane_give(gyrei_lane *lane, gyre_link *list)
 
     pthread_mutex_lock(&lane->lock);
     while ((link = gyrei_list_pop(list)) != NULL) {
-        gyre_work *work = GYRE_CONTAINER_OF(link, gyre_work, task.link);
+        gyre_work *work = from_link(link);
 
         __atomic_store_n(&work->place, NULL, __ATOMIC_RELAXED);
         work->queued = 1;

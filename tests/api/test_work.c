@@ -326,18 +326,28 @@ static void a_full_queue_is_an_error(void **state)
     assert_int_equal(gyre_pool_close(pool), 0);
 }
 
-/* Short work makes a thread take several pieces at a time; a long one among them must not hold the
- * others back. */
-static void long_work_does_not_hold_back_short_work(void **state)
-{
-    gyre_pool *pool = make_pool(2, 0);
-    gyre_work_options options = {.size = sizeof(options), .pool = pool};
-    static job warm[2000];
-    static job batch[40];
-    sem_t go;
-    int done;
+enum { BATCH = 40 };
 
-    (void)state;
+static int count_done(const job *jobs, int first, int end)
+{
+    int done = 0;
+
+    for (int i = first; i < end; i++)
+        done += jobs[i].done;
+    return done;
+}
+
+/* Gives a pool 40 pieces of short work, but for one that is held up. All others must come, or with
+ * one thread all before it. */
+static void hold_up_one(uint32_t threads, int which)
+{
+    gyre_pool *pool = make_pool(threads, 0);
+    gyre_work_options options = {.size = sizeof(options), .pool = pool};
+    const int end = threads == 1 ? which : BATCH;
+    static job warm[2000];
+    static job batch[BATCH];
+    sem_t go;
+
     sem_init(&go, 0, 0);
     for (int round = 0; round < 10; round++) {
         memset(warm, 0, sizeof(warm));
@@ -346,19 +356,34 @@ static void long_work_does_not_hold_back_short_work(void **state)
         gyre_loop_run(loop, GYRE_RUN_DEFAULT);
     }
     memset(batch, 0, sizeof(batch));
-    batch[0].wait_for = &go;
-    for (int i = 0; i < 40; i++)
+    batch[which].wait_for = &go;
+    for (int i = 0; i < BATCH; i++)
         submit(&batch[i], &options);
-    do {
+    do
         gyre_loop_run(loop, GYRE_RUN_ONCE);
-        done = 0;
-        for (int i = 1; i < 40; i++)
-            done += batch[i].done;
-    } while (done < 39);
-    assert_int_equal(batch[0].done, 0);
+    while (count_done(batch, 0, end) < (end > which ? end - 1 : end));
+    assert_int_equal(batch[which].done, 0);
     sem_post(&go);
     gyre_loop_run(loop, GYRE_RUN_DEFAULT);
+    assert_int_equal(count_done(batch, 0, BATCH), BATCH);
     assert_int_equal(gyre_pool_close(pool), 0);
+}
+
+/* Short work makes a thread take several pieces at a time; a long one among them must not hold the
+ * others back: neither those behind it, nor the results of those before it. */
+static void long_work_does_not_hold_back_short_work(void **state)
+{
+    (void)state;
+    hold_up_one(2, 0);
+    for (int which = 1; which < BATCH; which += 3)
+        hold_up_one(2, which);
+}
+
+static void long_work_does_not_hold_back_results_of_its_only_thread(void **state)
+{
+    (void)state;
+    for (int which = 1; which < BATCH; which += 3)
+        hold_up_one(1, which);
 }
 
 static void on_look(gyre_timer *timer)
@@ -563,6 +588,7 @@ int main(void)
         LOOP_TEST(a_deadline_ends_work_that_has_not_begun),
         LOOP_TEST(a_full_queue_is_an_error),
         LOOP_TEST(long_work_does_not_hold_back_short_work),
+        LOOP_TEST(long_work_does_not_hold_back_results_of_its_only_thread),
         LOOP_TEST(threads_end_when_there_is_nothing_to_do),
         LOOP_TEST(loops_share_a_pool),
         LOOP_TEST(shutdown_ends_all_work),
