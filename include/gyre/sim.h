@@ -68,9 +68,9 @@ typedef struct gyre_sim_options {
     uint64_t seed;
     gyre_sim_mode mode;
     uint64_t latency_min_ns; /* between two hosts, one way; default 50 us */
-    uint64_t latency_max_ns; /* default 2 ms */
+    uint64_t latency_max_ns; /* default 2 ms; at most an hour */
     uint32_t buffer_bytes; /* of a socket, each way, 256..16 MiB; default 4 KiB to 64 KiB by seed */
-    uint32_t fds_max;      /* descriptors of a host; default 1024 */
+    uint32_t fds_max;      /* descriptors of a host; default 1024, at most 16 Mi */
     uint64_t memory_max;   /* bytes that a host's loops may have; default no limit */
 } gyre_sim_options;
 
@@ -121,7 +121,7 @@ GYRE_EXPORT int gyre_sim_init(gyre_sim **sim, const gyre_sim_options *options);
 /*
  * Ends the world. Hosts that still run crash first.
  *
- * Params: sim: not inside a callback of one of its loops.
+ * Params: sim: not inside a callback of one of its loops, and not used any more.
  * Owns:   the world is gone.
  * Thread: loop; the thread that made the world is that of all its loops.
  * Phase:  none.
@@ -134,7 +134,7 @@ GYRE_EXPORT void gyre_sim_close(gyre_sim *sim);
  * Adds a host, which boots when the world runs next. Its address is 10.0.0.N, N counting from 1;
  * 127.0.0.1 is itself.
  *
- * Params: name: for the trace. boot: not NULL. crashed: may be NULL. ctx: given to both.
+ * Params: name: for the trace, not NULL. boot: not NULL. crashed: may be NULL. ctx: given to both.
  * Owns:   the host is the world's; `name` and `ctx` outlive it.
  * Thread: loop; the thread that made the world is that of all its loops.
  * Phase:  `boot` runs outside of turns.
@@ -314,7 +314,7 @@ GYRE_EXPORT void gyre_sim_host_job_time(gyre_sim_host *host, uint64_t min_ns, ui
 /*
  * Cuts two hosts off from each other, or joins them again.
  *
- * Params: cut: 1 or 0.
+ * Params: a, b: two hosts of one world. cut: 1 or 0.
  * Owns:   nothing.
  * Thread: loop; the thread that made the world is that of all its loops.
  * Phase:  any.
@@ -374,7 +374,8 @@ GYRE_EXPORT const char *gyre_sim_fault_name(gyre_sim_fault fault);
 /*
  * Runs the world until a moment of virtual time.
  *
- * Params: until_ns: by gyre_sim_now_ns; one in the past runs nothing.
+ * Params: until_ns: by gyre_sim_now_ns; one in the past runs nothing, UINT64_MAX as long as
+ *         anything happens. Not inside a callback of the world.
  * Owns:   nothing.
  * Thread: loop; the thread that made the world is that of all its loops.
  * Phase:  the loops' callbacks run in their phases.
@@ -386,7 +387,8 @@ GYRE_EXPORT int gyre_sim_run_until(gyre_sim *sim, uint64_t until_ns);
 /*
  * Runs the world until no loop is alive, or a moment of virtual time.
  *
- * Params: until_ns: by gyre_sim_now_ns.
+ * Params: until_ns: by gyre_sim_now_ns; UINT64_MAX: no such moment. Not inside a callback of the
+ *         world.
  * Owns:   nothing.
  * Thread: loop; the thread that made the world is that of all its loops.
  * Phase:  the loops' callbacks run in their phases.
@@ -422,7 +424,7 @@ GYRE_EXPORT uint64_t gyre_sim_random(gyre_sim *sim);
 /*
  * Adds a line of the test's own to the trace, and so to its hash.
  *
- * Params: host: may be NULL. what: static. a, b: no addresses.
+ * Params: host: of this world; may be NULL. what: static. a, b: no addresses.
  * Owns:   nothing.
  * Thread: loop; the thread that made the world is that of all its loops.
  * Phase:  any.

@@ -24,6 +24,7 @@ void gyre_sim_partition(gyre_sim_host *a, gyre_sim_host *b, int cut)
 {
     gyre_sim *sim = a->sim;
 
+    GYRE_ASSERT(a != b && b->sim == sim);
     gyrei_sim_note(sim, a, cut ? "cut" : "joined", b->id, 0);
     if (cut) {
         sim->cut[a->id] |= UINT64_C(1) << b->id;

@@ -50,7 +50,7 @@ void gyrei_sim_schedule(gyre_sim *sim, gyrei_sim_event *event, uint64_t after_ns
         events->room = events->room == 0 ? 256 : events->room * 2;
         events->heap = gyrei_sim_resize(events->heap, events->room * sizeof(gyrei_sim_event *));
     }
-    event->at_ns = after_ns > UINT64_MAX - sim->now_ns ? UINT64_MAX : sim->now_ns + after_ns;
+    event->at_ns = gyrei_sim_after(sim, after_ns);
     event->sequence = events->sequence++;
     event->fire = fire;
     events->count++;

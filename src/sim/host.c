@@ -75,7 +75,7 @@ static void sleep_after(gyre_sim_host *host, uint64_t timeout_ns)
     if (self->ended || timeout_ns == UINT64_MAX)
         self->wake_ns = UINT64_MAX;
     else
-        self->wake_ns = sim->now_ns + timeout_ns;
+        self->wake_ns = gyrei_sim_after(sim, timeout_ns);
     /* By a clock that stands still the loop would be woken over and over. */
     if (timeout_ns > 0 && sim->now_ns < host->frozen_until_ns &&
         self->wake_ns < sim->now_ns + frozen_sleep_ns)
@@ -240,7 +240,7 @@ int gyre_sim_host_shutdown(gyre_sim_host *host, uint64_t timeout_ns)
 
 void gyre_sim_host_pause(gyre_sim_host *host, uint64_t for_ns)
 {
-    const uint64_t until_ns = host->sim->now_ns + for_ns;
+    const uint64_t until_ns = gyrei_sim_after(host->sim, for_ns);
 
     gyrei_sim_note(host->sim, host, "pause", (int64_t)for_ns, 0);
     if (until_ns > host->paused_until_ns)

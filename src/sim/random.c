@@ -21,5 +21,7 @@ uint64_t gyrei_sim_below(gyrei_sim_random *random, uint64_t limit)
 uint64_t gyrei_sim_between(gyrei_sim_random *random, uint64_t min, uint64_t max)
 {
     GYRE_ASSERT(min <= max);
+    if (max - min == UINT64_MAX)
+        return gyrei_sim_next(random);
     return min + gyrei_sim_below(random, max - min + 1);
 }

@@ -106,6 +106,12 @@ struct gyre_sim {
     const char *failure;
 };
 
+/* The moment so long after now; UINT64_MAX, which never comes, for one past all others. */
+static inline uint64_t gyrei_sim_after(const gyre_sim *sim, uint64_t after_ns)
+{
+    return after_ns > UINT64_MAX - sim->now_ns ? UINT64_MAX : sim->now_ns + after_ns;
+}
+
 /* Whether this fault strikes now; counts it. */
 bool gyrei_sim_strikes(gyre_sim *sim, gyre_sim_fault fault);
 /* It does, for a reason of its own. */

@@ -16,12 +16,15 @@ enum {
     RATE_WHOLE = 1000000,
     BUFFER_MIN = 256,
     BUFFER_MAX = 16 << 20,
+    FDS_MAX = 16 << 20,
     SPIN_TURNS = 1000000,
     /* streams of numbers, so that none disturbs another */
     STREAM_KERNEL = 1,
     STREAM_USER = 2,
     STREAM_HOST = 16
 };
+
+static const uint64_t latency_limit_ns = 3600 * GYRE_SECOND;
 
 static gyrei_sim_random stream(uint64_t seed, uint64_t number)
 {
@@ -63,6 +66,7 @@ void gyrei_sim_note(gyre_sim *sim, const gyre_sim_host *host, const char *what, 
 
 void gyre_sim_note(gyre_sim *sim, const gyre_sim_host *host, const char *what, int64_t a, int64_t b)
 {
+    GYRE_ASSERT(what != NULL && (host == NULL || host->sim == sim));
     gyrei_sim_note(sim, host, what, a, b);
 }
 
@@ -264,9 +268,7 @@ int gyrei_sim_sleep(gyrei_sim_loop *loop, uint64_t timeout_ns)
 {
     gyre_sim *sim = loop->host->sim;
     const gyrei_sim_wish wish = {
-        .granted = loop_is_woken,
-        .ctx = loop,
-        .until_ns = timeout_ns > UINT64_MAX - sim->now_ns ? UINT64_MAX : sim->now_ns + timeout_ns};
+        .granted = loop_is_woken, .ctx = loop, .until_ns = gyrei_sim_after(sim, timeout_ns)};
     bool was_running;
     bool woken;
 
@@ -309,18 +311,33 @@ static void touch_all(const gyre_sim *sim)
     }
 }
 
+/* Whether code of a loop stands on the stack: the world is run by itself, and cannot go. */
+static bool is_inside(const gyre_sim *sim)
+{
+    if (sim->current != NULL)
+        return true;
+    for (gyre_link *link = sim->hosts.next; link != &sim->hosts; link = link->next) {
+        if (host_at(link)->main != NULL && host_at(link)->main->running)
+            return true;
+    }
+    return false;
+}
+
 int gyre_sim_run_until(gyre_sim *sim, uint64_t until_ns)
 {
+    GYRE_ASSERT(!is_inside(sim));
     touch_all(sim);
     while (sim->now_ns < until_ns && step(sim, until_ns))
         ;
-    if (sim->now_ns < until_ns && sim->failure == NULL)
+    /* UINT64_MAX is no moment that comes. */
+    if (sim->now_ns < until_ns && until_ns != UINT64_MAX && sim->failure == NULL)
         sim->now_ns = until_ns;
     return any_alive(sim);
 }
 
 int gyre_sim_run(gyre_sim *sim, uint64_t until_ns)
 {
+    GYRE_ASSERT(!is_inside(sim));
     touch_all(sim);
     while (sim->now_ns < until_ns && any_alive(sim) && step(sim, until_ns))
         ;
@@ -333,7 +350,8 @@ static int check_options(const gyre_sim_options *options)
 {
     if (options->size != sizeof(*options) || (unsigned)options->mode > GYRE_SIM_COMPLETION)
         return GYRE_EINVAL;
-    if (options->latency_max_ns < options->latency_min_ns)
+    if (options->latency_max_ns < options->latency_min_ns ||
+        options->latency_max_ns > latency_limit_ns || options->fds_max > FDS_MAX)
         return GYRE_EINVAL;
     if (options->buffer_bytes != 0 &&
         (options->buffer_bytes < BUFFER_MIN || options->buffer_bytes > BUFFER_MAX))
@@ -372,7 +390,7 @@ int gyre_sim_host_init(gyre_sim *sim, gyre_sim_host **out, const char *name, gyr
 {
     gyre_sim_host *host;
 
-    GYRE_ASSERT(out != NULL && boot != NULL);
+    GYRE_ASSERT(out != NULL && boot != NULL && name != NULL);
     if (sim->host_count == GYREI_SIM_HOSTS_MAX)
         return GYRE_ENOSPC;
     host = gyrei_sim_new(sizeof(*host));
@@ -397,6 +415,7 @@ void gyre_sim_close(gyre_sim *sim)
 {
     gyre_link *link;
 
+    GYRE_ASSERT(!is_inside(sim));
     while ((link = gyrei_list_pop(&sim->hosts)) != NULL)
         gyrei_sim_host_free(host_at(link));
     while ((link = gyrei_list_pop(&sim->conns)) != NULL)
