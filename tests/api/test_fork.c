@@ -2,6 +2,7 @@
  * The fork rule: a child may not use the loop until gyre_loop_forked, may close it, and in neither
  * case does it disturb its parent. Descriptors are in test_fork_io.c.
  */
+#include "child.h"
 #include "fixture.h"
 
 #include <poll.h>
@@ -363,7 +364,7 @@ static void fork_in_timer(gyre_timer *self)
     if (child != 0)
         return;
     if (gyre_loop_forked(loop) != 0)
-        _exit(1);
+        child_exit(1);
     journal_timer(self);
 }
 
@@ -372,7 +373,7 @@ static void close_in_timer(gyre_timer *self)
     (void)self;
     child = fork();
     if (child == 0)
-        _exit(gyre_loop_close(loop) == 0 ? 0 : 1);
+        child_exit(gyre_loop_close(loop) == 0 ? 0 : 1);
 }
 
 static void a_child_made_in_a_callback_goes_on_in_the_turn(void **state)
@@ -382,7 +383,7 @@ static void a_child_made_in_a_callback_goes_on_in_the_turn(void **state)
     gyre_unref(&async->handle);
     assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
     if (child == 0)
-        _exit(gyre_loop_shutdown(loop, GYRE_SECOND) == 0 ? 0 : 2);
+        child_exit(gyre_loop_shutdown(loop, GYRE_SECOND) == 0 ? 0 : 2);
     assert_int_equal(child_wait(child), 0);
     assert_undisturbed();
 }

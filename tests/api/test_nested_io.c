@@ -195,6 +195,51 @@ static void the_trace_tells_the_states_of_operations(void **state)
     assert_int_equal(broken, 0);
 }
 
+/* ---- more callbacks at once than receive buffers ---- */
+
+enum { FEW = 2, STREAMS = 5 };
+
+static int deep;
+static int received;
+
+static void read_inside(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
+{
+    const char *letter = stream->data;
+
+    assert_int_equal(nread, 1);
+    assert_int_equal(buf->base[0], *letter);
+    received++;
+    if (++deep <= FEW)
+        gyre_loop_run(loop, GYRE_RUN_NOWAIT);
+    deep--;
+    /* Nobody has written to it meanwhile. */
+    assert_int_equal(buf->base[0], *letter);
+    gyre_read_stop(stream);
+}
+
+static void receives_wait_for_a_buffer_that_is_free(void **state)
+{
+    static const char letters[] = "abcde";
+    const gyre_loop_options options = {.size = sizeof(options), .read_buffers = FEW};
+
+    (void)state;
+    assert_int_equal(gyre_loop_close(loop), 0);
+    assert_int_equal(gyre_loop_init(&loop, &options), 0);
+    deep = 0;
+    received = 0;
+    for (int i = 0; i < STREAMS; i++) {
+        int peer;
+        gyre_pipe *end = pipe_new("end", &peer);
+
+        end->stream.handle.data = (void *)(uintptr_t)&letters[i];
+        assert_int_equal(gyre_read_start(&end->stream, read_inside), 0);
+        assert_int_equal(write(peer, &letters[i], 1), 1);
+    }
+    while (received < STREAMS)
+        gyre_loop_run(loop, GYRE_RUN_ONCE);
+    assert_int_equal(deep, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +248,7 @@ int main(void)
         LOOP_TEST(once_inside_a_timer_waits_for_a_descriptor),
         LOOP_TEST(each_ready_watcher_is_a_step),
         LOOP_TEST(the_trace_tells_the_states_of_operations),
+        LOOP_TEST(receives_wait_for_a_buffer_that_is_free),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

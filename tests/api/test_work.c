@@ -2,6 +2,8 @@
  * The thread pool, through the public interface: every result comes back once, on the loop; lanes,
  * priorities, bounds, deadlines and cancels do what gyre/work.h says.
  */
+#include "child.h"
+
 #include <gyre.h>
 
 #include <pthread.h>
@@ -537,9 +539,9 @@ static void in_a_child_work_ends_and_new_work_runs(void **state)
         if (gyre_loop_forked(loop) != 0 || gyre_loop_run(loop, GYRE_RUN_DEFAULT) != 0 ||
             lost.status != GYRE_ECANCELED ||
             gyre_work_submit(loop, &fresh.work, NULL, job_run, job_done) != 0)
-            _exit(1);
+            child_exit(1);
         gyre_loop_run(loop, GYRE_RUN_DEFAULT);
-        _exit(fresh.done == 1 && fresh.status == 0 ? 0 : 2);
+        child_exit(fresh.done == 1 && fresh.status == 0 ? 0 : 2);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));

@@ -3,6 +3,8 @@
  */
 #include "fixture.h"
 
+#include "child.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -283,7 +285,7 @@ int child_result(int (*body)(void))
     const pid_t pid = fork();
 
     if (pid == 0)
-        _exit(body());
+        child_exit(body());
     return pid < 0 ? -1 : child_wait(pid);
 }
 
