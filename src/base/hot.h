@@ -3,7 +3,7 @@
  *
  * Between two of their runs the kernel has had the processor, and its caches are full of its own
  * instructions: what counts is from how many lines and pages these functions must be fetched again.
- * Together they stand in three pages; apart, in a dozen, a request on a unix socket cost 1 % more.
+ * Together they stand in three pages, apart in a dozen.
  */
 #ifndef GYREI_BASE_HOT_H
 #define GYREI_BASE_HOT_H
