@@ -1,6 +1,7 @@
 /*
  * Files: open, stat, read and close as requests, their errors as results.
  */
+#include "child.h"
 #include "peers.h"
 
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char folder[64];
@@ -412,6 +414,7 @@ static void a_read_is_whole_wherever_the_pages_are(void **state)
 
 /* The one thread for files, held up. */
 static int hold_up[2];
+static int held_status;
 
 static void wait_for_a_byte(gyre_work *work)
 {
@@ -424,13 +427,14 @@ static void wait_for_a_byte(gyre_work *work)
 static void on_held(gyre_work *work, int status)
 {
     (void)work;
-    assert_int_equal(status, 0);
     called++;
+    held_status = status;
 }
 
-static gyre_pool *pool_of_one_held_up(void)
+static gyre_pool *pool_of_one_held_up(uint32_t queue_max)
 {
-    const gyre_pool_options options = {.size = sizeof(options), .threads_max = {1, 1, 1}};
+    const gyre_pool_options options = {
+        .size = sizeof(options), .threads_max = {1, 1, 1}, .queue_max = queue_max};
     const gyre_work_options class = {.size = sizeof(class), .work_class = GYRE_WORK_FILE};
     gyre_pool *pool;
 
@@ -446,7 +450,7 @@ static gyre_pool *pool_of_one_held_up(void)
 
 static void a_slow_disk_does_not_hold_the_loop_up(void **state)
 {
-    gyre_pool *pool = pool_of_one_held_up();
+    gyre_pool *pool = pool_of_one_held_up(0);
     gyre_fs_req *slow = req_new();
     gyre_fs_req *other = req_new();
     char *path = file_with("file", "x", 1);
@@ -475,6 +479,76 @@ static void a_slow_disk_does_not_hold_the_loop_up(void **state)
     assert_int_equal(gyre_pool_close(pool), 0);
 }
 
+static void begin_stat(gyre_fs_req *req)
+{
+    assert_int_equal(gyre_fs_stat_path(loop, req, GYRE_FS_CWD, folder, on_done), 0);
+    assert_true(gyre_loop_run(loop, GYRE_RUN_NOWAIT) >= 0);
+}
+
+static void let_pool_go(gyre_pool *pool)
+{
+    assert_int_equal(write(hold_up[1], "x", 1), 1);
+    assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
+    assert_int_equal(held_status, 0);
+    assert_int_equal(gyre_loop_set_pool(loop, NULL), 0);
+    assert_int_equal(gyre_pool_close(pool), 0);
+}
+
+static void where_no_more_may_wait_the_loop_does(void **state)
+{
+    gyre_pool *pool = pool_of_one_held_up(1);
+    gyre_fs_req *first = req_new();
+    gyre_fs_req *second = req_new();
+    gyre_pool_stats stats;
+
+    (void)state;
+    do /* until the thread has what holds it up */
+        gyre_pool_stats_get(pool, GYRE_WORK_FILE, &stats);
+    while (stats.waiting > 0);
+    begin_stat(first);
+    begin_stat(second);
+    run_until(&called, has_ring() ? 2 : 1);
+    assert_int_equal(second->result, 0);
+    assert_int_equal(second->stat.type, GYRE_FS_DIRECTORY);
+    let_pool_go(pool);
+    assert_int_equal(called, 3);
+    assert_int_equal(first->result, 0);
+}
+
+/* How far a child gets; 0 is all the way. */
+static int run_child(gyre_fs_req *req)
+{
+    if (gyre_loop_forked(loop) != 0 || gyre_loop_run(loop, GYRE_RUN_DEFAULT) != 0)
+        return 1;
+    if (called != 2 || held_status != GYRE_ECANCELED)
+        return 2;
+    if (!has_ring() && req->result != GYRE_ECANCELED)
+        return 3;
+    if (gyre_fs_stat_path(loop, req, GYRE_FS_CWD, folder, on_done) != 0 ||
+        gyre_loop_run(loop, GYRE_RUN_DEFAULT) != 0 || req->result != 0)
+        return 4;
+    return gyre_loop_close(loop) == 0 ? 0 : 5;
+}
+
+static void in_a_child_what_a_thread_had_ends(void **state)
+{
+    gyre_pool *pool = pool_of_one_held_up(0);
+    gyre_fs_req *req = req_new();
+    int status = 0;
+    pid_t child;
+
+    (void)state;
+    begin_stat(req);
+    child = CAN_FORK_THREADS ? fork() : -1;
+    if (child == 0)
+        child_exit(run_child(req));
+    if (child > 0)
+        assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    let_pool_go(pool);
+    assert_int_equal(req->result, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -492,6 +566,8 @@ int main(void)
         FS_TEST(what_may_wait_goes_to_a_thread),
         FS_TEST(a_read_is_whole_wherever_the_pages_are),
         FS_TEST(a_slow_disk_does_not_hold_the_loop_up),
+        FS_TEST(where_no_more_may_wait_the_loop_does),
+        FS_TEST(in_a_child_what_a_thread_had_ends),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

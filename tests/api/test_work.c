@@ -506,19 +506,6 @@ static void a_turn_inside_a_done_callback_gets_results(void **state)
         assert_int_equal(outer[i].done, 1);
 }
 
-/* A thread made after a fork of several is more than TSan can follow. */
-#if defined(__SANITIZE_THREAD__)
-enum { CAN_FORK_THREADS = 0 };
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-enum { CAN_FORK_THREADS = 0 };
-#else
-enum { CAN_FORK_THREADS = 1 };
-#endif
-#else
-enum { CAN_FORK_THREADS = 1 };
-#endif
-
 static void in_a_child_work_ends_and_new_work_runs(void **state)
 {
     sem_t go;
