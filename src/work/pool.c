@@ -9,8 +9,9 @@
  * several pieces of work at a time only while they have been short, so that the lock costs little;
  * an entry of a batch is claimed by an atomic exchange, whoever comes first: its thread, a thief,
  * or take_back. So that one long piece in a batch holds back neither those behind it nor what ran
- * before it, another thread looks at the batch after STEAL_AFTER_NS: a lane of one thread has no
- * batches. A thread ends only when nothing is reserved.
+ * before it, another thread looks at the batch after STEAL_AFTER_NS. Where there is none, or all
+ * may come to wait at once, as for a disk that hangs, there are no batches. A thread ends only when
+ * nothing is reserved.
  */
 #include "work/pool.h"
 
@@ -69,6 +70,7 @@ struct gyrei_lane {
     uint64_t average_ns; /* of recent work; UINT64_MAX until known */
     uint32_t threads_min;
     uint32_t threads_max;
+    uint32_t batch_max;
     int32_t nice;
     worker *workers; /* threads_max of them */
     gyre_pool_stats stats;
@@ -200,9 +202,9 @@ static uint32_t batch_size(const gyrei_lane *lane)
     const uint32_t threads = __atomic_load_n(&lane->threads, __ATOMIC_RELAXED);
     const uint32_t share = lane->queued / (threads * 2) + 1;
 
-    if (lane->average_ns > SHORT_NS || lane->threads_max == 1)
+    if (lane->average_ns > SHORT_NS)
         return 1;
-    return share < BATCH_MAX ? share : BATCH_MAX;
+    return share < lane->batch_max ? share : lane->batch_max;
 }
 
 static uint32_t take_from_queue(worker *self)
@@ -606,6 +608,7 @@ static int set_options(gyre_pool *pool, const gyre_pool_options *options)
         lane->threads_min = options->threads_min[i];
         if (lane->threads_max > THREADS_LIMIT || lane->threads_min > lane->threads_max)
             return GYRE_EINVAL;
+        lane->batch_max = i == GYRE_WORK_CPU && lane->threads_max > 1 ? BATCH_MAX : 1;
     }
     pool->lanes[GYRE_WORK_CPU].nice = options->cpu_nice == 0 ? CPU_NICE : options->cpu_nice;
     pool->idle_ns = options->idle_ns != 0 ? options->idle_ns : 5 * GYRE_SECOND;

@@ -339,13 +339,13 @@ static int count_done(const job *jobs, int first, int end)
     return done;
 }
 
-/* Gives a pool 40 pieces of short work, but for one that is held up. All others must come, or with
- * one thread all before it. */
-static void hold_up_one(uint32_t threads, int which)
+/* Gives a pool of two threads, or one, 40 pieces of short work, but for some from `which` on that
+ * are held up. With a thread left all others must come, else all before them. */
+static void hold_up(gyre_work_class class, uint32_t threads, uint32_t held, int which)
 {
     gyre_pool *pool = make_pool(threads, 0);
-    gyre_work_options options = {.size = sizeof(options), .pool = pool};
-    const int end = threads == 1 ? which : BATCH;
+    gyre_work_options options = {.size = sizeof(options), .work_class = class, .pool = pool};
+    const int end = held == threads ? which : BATCH;
     static job warm[2000];
     static job batch[BATCH];
     sem_t go;
@@ -358,14 +358,16 @@ static void hold_up_one(uint32_t threads, int which)
         gyre_loop_run(loop, GYRE_RUN_DEFAULT);
     }
     memset(batch, 0, sizeof(batch));
-    batch[which].wait_for = &go;
+    for (uint32_t i = 0; i < held; i++)
+        batch[which + 2 * (int)i].wait_for = &go;
     for (int i = 0; i < BATCH; i++)
         submit(&batch[i], &options);
     do
         gyre_loop_run(loop, GYRE_RUN_ONCE);
     while (count_done(batch, 0, end) < (end > which ? end - 1 : end));
     assert_int_equal(batch[which].done, 0);
-    sem_post(&go);
+    for (uint32_t i = 0; i < held; i++)
+        sem_post(&go);
     gyre_loop_run(loop, GYRE_RUN_DEFAULT);
     assert_int_equal(count_done(batch, 0, BATCH), BATCH);
     assert_int_equal(gyre_pool_close(pool), 0);
@@ -376,16 +378,23 @@ static void hold_up_one(uint32_t threads, int which)
 static void long_work_does_not_hold_back_short_work(void **state)
 {
     (void)state;
-    hold_up_one(2, 0);
+    hold_up(GYRE_WORK_CPU, 2, 1, 0);
     for (int which = 1; which < BATCH; which += 3)
-        hold_up_one(2, which);
+        hold_up(GYRE_WORK_CPU, 2, 1, which);
 }
 
 static void long_work_does_not_hold_back_results_of_its_only_thread(void **state)
 {
     (void)state;
     for (int which = 1; which < BATCH; which += 3)
-        hold_up_one(1, which);
+        hold_up(GYRE_WORK_CPU, 1, 1, which);
+}
+
+static void a_disk_that_hangs_does_not_hold_back_results(void **state)
+{
+    (void)state;
+    for (int which = 1; which < BATCH - 2; which += 3)
+        hold_up(GYRE_WORK_FILE, 2, 2, which);
 }
 
 static void on_look(gyre_timer *timer)
@@ -578,6 +587,7 @@ int main(void)
         LOOP_TEST(a_full_queue_is_an_error),
         LOOP_TEST(long_work_does_not_hold_back_short_work),
         LOOP_TEST(long_work_does_not_hold_back_results_of_its_only_thread),
+        LOOP_TEST(a_disk_that_hangs_does_not_hold_back_results),
         LOOP_TEST(threads_end_when_there_is_nothing_to_do),
         LOOP_TEST(loops_share_a_pool),
         LOOP_TEST(shutdown_ends_all_work),

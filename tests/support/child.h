@@ -1,5 +1,5 @@
 /*
- * The end of a forked child of a test.
+ * Forked children of tests: where there may be one, and how it ends.
  */
 #ifndef GYRE_TEST_CHILD_H
 #define GYRE_TEST_CHILD_H
