@@ -154,11 +154,13 @@ static inline void raw_free(raw_op *raw)
 static inline void turn(void)
 {
     assert_true(gyre_loop_run(loop, GYRE_RUN_ONCE) >= 0);
+    assert_null(gyrei_loop_verify(loop));
 }
 
 static inline void turn_now(void)
 {
     assert_true(gyre_loop_run(loop, GYRE_RUN_NOWAIT) >= 0);
+    assert_null(gyrei_loop_verify(loop));
 }
 
 static inline void run_until_final(const raw_op *raw)

@@ -516,6 +516,7 @@ static void take_a_turn(gyre_run_mode mode)
 
     give_back(100);
     assert_true(gyre_loop_run(loop, mode) >= 0);
+    assert_null(gyrei_loop_verify(loop));
     if (taken != filter.taken)
         idle = 0;
     else if (mode == GYRE_RUN_ONCE)

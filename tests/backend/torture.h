@@ -568,6 +568,17 @@ static inline void torture_shut_down(gyre_loop *on)
     assert_int_equal(error, 0);
 }
 
+/* Whatever has failed: what the loop keeps of itself still agrees. */
+static inline void torture_verify(const gyre_loop *on)
+{
+    const char *flaw = gyrei_loop_verify(on);
+
+    if (flaw != NULL) {
+        torture_print_faults();
+        fail_msg("%s", flaw);
+    }
+}
+
 /* Turns until `is_done` says so, or nothing more can come; and then the end of the loop. */
 static inline void torture_run_and_end(gyre_loop *on, bool (*is_done)(void))
 {
@@ -580,11 +591,13 @@ static inline void torture_run_and_end(gyre_loop *on, bool (*is_done)(void))
     }
     if (is_undisturbed())
         assert_true(is_done());
+    torture_verify(on);
     gyre_loop_walk(on, close_each, NULL);
     for (int i = 0; i < 2000 && closed < opened; i++) {
         (void)gyre_loop_run(on, GYRE_RUN_NOWAIT);
         sched_yield();
     }
+    torture_verify(on);
     torture_shut_down(on);
 }
 
