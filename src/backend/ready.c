@@ -490,7 +490,10 @@ static int64_t call_file(const gyrei_env *env, const gyre_op *op)
     }
 }
 
-/* What the kernel has in memory. A descriptor's own inode always is; close does not wait for it. */
+/*
+ * What the kernel has in memory. A descriptor's own inode is, and close does not wait for a disk;
+ * on a file system that asks a server for both (NFS, FUSE) they are waited for here.
+ */
 static int64_t call_file_now(const gyrei_env *env, const gyre_op *op)
 {
     const char *path = op->pointer;
