@@ -170,6 +170,19 @@ static void ends_twice(void)
     it.loop->runnable_count++;
 }
 
+/* Results that wait: the first goes on, the second ends the operation. */
+static void two_results(void)
+{
+    ends_twice();
+    receive()->flags |= GYREI_OP_RESULT_MORE;
+}
+
+static void ended_and_in_kernel(void)
+{
+    two_results();
+    receive()->records->flags |= GYREI_RESULT_MORE;
+}
+
 static void slot_counted_twice(void)
 {
     it.loop->slots.used++;
@@ -400,6 +413,7 @@ static const damage of_any[] = {
     {wrong_slot, "an operation stands in two slots"},
     {record_lost, "a record was lost"},
     {ends_twice, "an operation ends twice"},
+    {ended_and_in_kernel, "an operation is in the kernel after its end, or not before"},
     {queued_in_no_list, "an operation that waits is in no list"},
     {slot_counted_twice, "slots in use are miscounted"},
     {slot_lost, "a slot was lost"},
@@ -473,6 +487,15 @@ static void test_damage_is_told(void **state)
     try_all(GYRE_SIM_COMPLETION, of_completion, COUNT(of_completion));
 }
 
+static void test_results_that_wait_are_no_damage(void **state)
+{
+    (void)state;
+    open_world(GYRE_SIM_READINESS);
+    two_results();
+    assert_null(gyrei_loop_verify(it.loop));
+    gyre_sim_close(it.sim);
+}
+
 /* The queues are looked at after each turn, all of the loop soon after. */
 static void test_a_damaged_world_fails(void **state)
 {
@@ -495,6 +518,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_damage_is_told),
+        cmocka_unit_test(test_results_that_wait_are_no_damage),
         cmocka_unit_test(test_a_damaged_world_fails),
     };
 
