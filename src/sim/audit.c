@@ -6,7 +6,7 @@
 #include "core/loop.h"
 #include "sim/sim.h"
 
-enum { TURNS_MIN = 96 };
+enum { TURNS_MIN = 256 };
 
 void gyrei_sim_audit(gyrei_sim_loop *self)
 {
