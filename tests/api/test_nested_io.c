@@ -219,7 +219,7 @@ static void read_inside(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
 
 static void receives_wait_for_a_buffer_that_is_free(void **state)
 {
-    static const char letters[] = "abcde";
+    static char letters[] = "abcde";
     const gyre_loop_options options = {.size = sizeof(options), .read_buffers = FEW};
 
     (void)state;
@@ -231,7 +231,7 @@ static void receives_wait_for_a_buffer_that_is_free(void **state)
         int peer;
         gyre_pipe *end = pipe_new("end", &peer);
 
-        end->stream.handle.data = (void *)(uintptr_t)&letters[i];
+        end->stream.handle.data = &letters[i];
         assert_int_equal(gyre_read_start(&end->stream, read_inside), 0);
         assert_int_equal(write(peer, &letters[i], 1), 1);
     }
