@@ -121,12 +121,19 @@ static void forget_sleeper(const guest *self)
         of->sleeper = NULL;
 }
 
+/* Debug builds overwrite a handle before its close callback. */
+#ifdef GYRE_DEBUG
+enum { CLOSED_CAN_BE_ASKED = 0 };
+#else
+enum { CLOSED_CAN_BE_ASKED = 1 };
+#endif
+
 /* Every write has ended, and was taken off the budget. */
 static void guest_closed(gyre_handle *handle)
 {
     guest *self = handle->data;
 
-    EXPECT(self->base.owner, gyre_queued_bytes(&self->end.stream) == 0);
+    EXPECT(self->base.owner, !CLOSED_CAN_BE_ASKED || gyre_queued_bytes(&self->end.stream) == 0);
     object_closed(&self->base);
 }
 
