@@ -2,8 +2,8 @@
  * What tests/perf/budget_test.py counts: each kind of work, with the part that counts inside
  * `measured`, which the counter is told to begin and end at.
  *
- *     budget echo CONNECTIONS | empty-turn | idle-hook | timer-start | timer-rearm | timer-stop |
- *            timer-expire | async-send | post
+ *     budget echo CONNECTIONS | connection CONNECTIONS | empty-turn | idle-hook | timer-start |
+ *            timer-rearm | timer-stop | timer-expire | async-send | post
  *
  * Prints how often the work was done. All is done in one thread and in a fixed order, so that the
  * count of instructions is the same in each run. Public headers only.
@@ -47,11 +47,15 @@ static void tick(void)
 
 /* ---- echo, as the README has it ---- */
 
+static gyre_tcp server;
+static int clients[CONNECTIONS_MAX];
 static uint64_t echoed;
-static uint32_t accepted;
+static uint64_t accepted;
+static uint64_t closed;
 
 static void on_close(gyre_handle *handle)
 {
+    closed++;
     free(handle);
 }
 
@@ -60,19 +64,31 @@ static void on_read(gyre_stream *client, int64_t nread, const gyre_buf *buf)
     if (nread > 0)
         echoed++;
     if (nread < 0 || gyre_write_copy(client, buf->base, (size_t)nread) < 0)
-        gyre_close(&client->handle, on_close);
+        gyre_stream_finish(client, on_close);
 }
 
-static void on_connection(gyre_stream *server, int status)
+static void on_connection(gyre_stream *listener, int status)
 {
     gyre_tcp *client = status == 0 ? malloc(sizeof(*client)) : NULL;
 
-    if (client != NULL && gyre_accept(server, &client->stream) == 0) {
+    if (client != NULL && gyre_accept(listener, &client->stream) == 0) {
         gyre_read_start(&client->stream, on_read);
         accepted++;
     } else {
         free(client);
     }
+}
+
+static uint16_t listen_here(void)
+{
+    gyre_address here;
+
+    check(gyre_tcp_init(loop, &server));
+    check(gyre_address_ip(&here, "127.0.0.1", 0));
+    check(gyre_tcp_bind(&server, &here, 0));
+    check(gyre_listen(&server.stream, 0, on_connection));
+    check(gyre_stream_local_address(&server.stream, &here));
+    return (uint16_t)gyre_address_port(&here);
 }
 
 static int connect_to(uint16_t port)
@@ -90,8 +106,18 @@ static int connect_to(uint16_t port)
     return fd;
 }
 
+static void turns_until(const uint64_t *counter, uint64_t value, bool counts)
+{
+    while (*counter < value) {
+        if (counts)
+            measured(tick);
+        else
+            tick();
+    }
+}
+
 /* Loopback delivers within send(2): what was sent is readable in the very next turn. */
-static void echo_round(const int *clients, uint32_t count, bool counts)
+static void echo_round(uint32_t count, bool counts)
 {
     char bytes[MESSAGE] = {1};
     const uint64_t expected = echoed + count;
@@ -100,12 +126,7 @@ static void echo_round(const int *clients, uint32_t count, bool counts)
         if (send(clients[i], bytes, sizeof(bytes), 0) != sizeof(bytes))
             exit(1);
     }
-    while (echoed < expected) {
-        if (counts)
-            measured(tick);
-        else
-            tick();
-    }
+    turns_until(&echoed, expected, counts);
     for (uint32_t i = 0; i < count; i++) {
         if (recv(clients[i], bytes, sizeof(bytes), MSG_WAITALL) != sizeof(bytes))
             exit(1);
@@ -114,27 +135,44 @@ static void echo_round(const int *clients, uint32_t count, bool counts)
 
 static void run_echo(uint32_t count)
 {
-    int clients[CONNECTIONS_MAX];
-    static gyre_tcp server;
-    gyre_address here;
+    const uint16_t port = listen_here();
 
-    check(gyre_tcp_init(loop, &server));
-    check(gyre_address_ip(&here, "127.0.0.1", 0));
-    check(gyre_tcp_bind(&server, &here, 0));
-    check(gyre_listen(&server.stream, 0, on_connection));
-    check(gyre_stream_local_address(&server.stream, &here));
     for (uint32_t i = 0; i < count; i++)
-        clients[i] = connect_to((uint16_t)gyre_address_port(&here));
-    while (accepted < count)
-        tick();
+        clients[i] = connect_to(port);
+    turns_until(&accepted, count, false);
     for (int i = 0; i < WARM_ROUNDS; i++)
-        echo_round(clients, count, false);
+        echo_round(count, false);
     for (int i = 0; i < ROUNDS; i++)
-        echo_round(clients, count, true);
+        echo_round(count, true);
     done = (uint64_t)ROUNDS * count;
     for (uint32_t i = 0; i < count; i++)
         close(clients[i]);
-    gyre_close(&server.stream.handle, NULL);
+    gyre_close(&server.handle, NULL);
+}
+
+/* Connect, one request, close: so many at a time. */
+static void connection_round(uint16_t port, uint32_t count, bool counts)
+{
+    const uint64_t expected = closed + count;
+
+    for (uint32_t i = 0; i < count; i++)
+        clients[i] = connect_to(port);
+    echo_round(count, counts);
+    for (uint32_t i = 0; i < count; i++)
+        close(clients[i]);
+    turns_until(&closed, expected, counts);
+}
+
+static void run_connection(uint32_t count)
+{
+    const uint16_t port = listen_here();
+
+    for (int i = 0; i < WARM_ROUNDS; i++)
+        connection_round(port, count, false);
+    for (int i = 0; i < ROUNDS; i++)
+        connection_round(port, count, true);
+    done = (uint64_t)ROUNDS * count;
+    gyre_close(&server.handle, NULL);
 }
 
 /* ---- turns ---- */
@@ -304,6 +342,8 @@ int main(int argc, char **argv)
     check(gyre_loop_init(&loop, NULL));
     if (strcmp(what, "echo") == 0 && argc == 3)
         run_echo((uint32_t)strtoul(argv[2], NULL, 10));
+    else if (strcmp(what, "connection") == 0 && argc == 3)
+        run_connection((uint32_t)strtoul(argv[2], NULL, 10));
     else if (strcmp(what, "empty-turn") == 0)
         run_empty_turn();
     else if (strcmp(what, "idle-hook") == 0)

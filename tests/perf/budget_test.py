@@ -18,8 +18,8 @@ import tempfile
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 CEILINGS = os.path.join(HERE, "ceilings.txt")
-WORKS = ("echo 1", "echo 16", "empty-turn", "idle-hook", "timer-start", "timer-rearm", "timer-stop",
-         "timer-expire", "async-send", "post")
+WORKS = ("echo 1", "echo 16", "connection 1", "connection 16", "empty-turn", "idle-hook", "timer-start",
+         "timer-rearm", "timer-stop", "timer-expire", "async-send", "post")
 ROOM = 1.02
 SKIPPED = 77
 
