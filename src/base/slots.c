@@ -15,7 +15,7 @@ void gyrei_slots_init(gyrei_slots *slots, const gyre_allocator *allocator)
 
 void gyrei_slots_close(gyrei_slots *slots)
 {
-    GYRE_ASSERT(slots->used == 0);
+    GYRE_ASSERT(slots->used == 0 && slots->reserved == 0);
     for (uint32_t i = 0; i < slots->chunk_count; i++)
         gyrei_free(slots->allocator, slots->chunks[i], GYREI_SLOT_CHUNK * sizeof(gyrei_slot));
     gyrei_free(slots->allocator, slots->chunks, slots->chunk_max * sizeof(gyrei_slot *));
@@ -41,7 +41,7 @@ static int grow_index(gyrei_slots *slots)
     return 0;
 }
 
-static int grow(gyrei_slots *slots)
+int gyrei_slots_grow(gyrei_slots *slots)
 {
     const uint32_t first = slots->chunk_count * GYREI_SLOT_CHUNK;
     gyrei_slot *chunk;
@@ -59,42 +59,6 @@ static int grow(gyrei_slots *slots)
     slots->first_free = first;
     slots->chunks[slots->chunk_count++] = chunk;
     return 0;
-}
-
-int gyrei_slots_take(gyrei_slots *slots, void *object, uint32_t *slot)
-{
-    gyrei_slot *entry;
-
-    GYRE_ASSERT(object != NULL);
-    if (slots->first_free == GYREI_SLOT_NONE && grow(slots) != 0)
-        return GYRE_ENOMEM;
-    *slot = slots->first_free;
-    entry = gyrei_slots_at(slots, *slot);
-    slots->first_free = entry->next_free;
-    entry->object = object;
-    slots->used++;
-    return 0;
-}
-
-void gyrei_slots_renew(gyrei_slots *slots, uint32_t slot)
-{
-    gyrei_slot *entry = gyrei_slots_at(slots, slot);
-
-    GYRE_ASSERT(entry->object != NULL);
-    /* Generation 0 is never given out: the number 0 then means "none" wherever one is kept. */
-    if (++entry->generation == 0)
-        entry->generation = 1;
-}
-
-void gyrei_slots_release(gyrei_slots *slots, uint32_t slot)
-{
-    gyrei_slot *entry = gyrei_slots_at(slots, slot);
-
-    gyrei_slots_renew(slots, slot);
-    entry->object = NULL;
-    entry->next_free = slots->first_free;
-    slots->first_free = slot;
-    slots->used--;
 }
 
 const char *gyrei_slots_verify(const gyrei_slots *slots)
@@ -119,5 +83,7 @@ const char *gyrei_slots_verify(const gyrei_slots *slots)
             return "a slot is free and in use";
         i = gyrei_slots_at(slots, i)->next_free;
     }
-    return free_count == total - used ? NULL : "a slot was lost";
+    if (free_count != total - used)
+        return "a slot was lost";
+    return slots->reserved <= free_count ? NULL : "more slots are promised than there are";
 }

@@ -251,6 +251,7 @@ int gyre_loop_close(gyre_loop *loop)
         loop->timers.count = 0;
         loop->timers.reserved = 0;
         loop->slots.used = 0;
+        loop->slots.reserved = 0;
     } else {
         GYRE_ASSERT(loop->depth == 0);
         gyrei_loop_check(loop);

@@ -48,14 +48,18 @@ static void run_queue_append(gyre_loop *loop, gyre_op *op)
 
 int gyrei_op_init(gyre_loop *loop, gyre_op *op)
 {
-    *op = (gyre_op){.fd = -1};
+    *op = (gyre_op){.fd = -1, .slot = GYREI_SLOT_NONE};
     gyrei_list_init(&op->link);
-    return gyrei_slots_take(&loop->slots, op, &op->slot);
+    return gyrei_slots_reserve(&loop->slots);
 }
 
 void gyrei_op_close(gyre_loop *loop, gyre_op *op)
 {
     GYRE_ASSERT(op->state == GYREI_OP_IDLE);
+    if (op->slot == GYREI_SLOT_NONE) {
+        gyrei_slots_unreserve(&loop->slots);
+        return;
+    }
     GYRE_ASSERT(gyrei_slots_at(&loop->slots, op->slot)->object == op);
     gyrei_slots_release(&loop->slots, op->slot);
 }
@@ -77,6 +81,8 @@ void gyrei_op_submit(gyre_loop *loop, gyre_op *op)
 {
     GYRE_ASSERT(op->state == GYREI_OP_IDLE);
     GYRE_ASSERT(op->records == NULL);
+    if (op->slot == GYREI_SLOT_NONE)
+        op->slot = gyrei_slots_take(&loop->slots, op);
     op->flags &= GYREI_OP_MULTISHOT | GYREI_OP_POLL_FIRST;
     set_state(loop, op, GYREI_OP_QUEUED);
     if (!loop->enabled || loop->ops->submit(loop->backend, op) != 0)

@@ -103,8 +103,8 @@ typedef void (*gyrei_op_done)(gyre_loop *loop, gyre_op *op, const gyrei_result *
 /* ---- for submitters (net, fs, core) ---- */
 
 /*
- * Takes a slot for `op`, which is IDLE from now on. GYRE_ENOMEM. Each init is paired with
- * gyrei_op_close.
+ * Reserves a slot for `op`, which is IDLE from now on and takes it when it is first submitted.
+ * GYRE_ENOMEM. Each init is paired with gyrei_op_close.
  */
 int gyrei_op_init(gyre_loop *loop, gyre_op *op);
 

@@ -194,6 +194,11 @@ static void slot_lost(void)
         gyrei_slots_at(&it.loop->slots, it.loop->slots.first_free)->next_free;
 }
 
+static void slot_promised_in_vain(void)
+{
+    it.loop->slots.reserved += it.loop->slots.chunk_count * GYREI_SLOT_CHUNK;
+}
+
 static void slot_free_and_used(void)
 {
     it.loop->slots.first_free = receive()->slot;
@@ -417,6 +422,7 @@ static const damage of_any[] = {
     {queued_in_no_list, "an operation that waits is in no list"},
     {slot_counted_twice, "slots in use are miscounted"},
     {slot_lost, "a slot was lost"},
+    {slot_promised_in_vain, "more slots are promised than there are"},
     {slot_free_and_used, "a slot is free and in use"},
     {slot_without_generation, "a slot has the generation that means none"},
     {heap_out_of_order, "the timer heap is out of order"},
