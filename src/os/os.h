@@ -36,7 +36,6 @@ int gyrei_os_set_option(const gyrei_env *env, int fd, int level, int name, const
 int gyrei_os_adopt(const gyrei_env *env, int fd);
 
 /* ---- os/posix/file.c ---- */
-int gyrei_os_close(const gyrei_env *env, int fd);
 int gyrei_os_unlink(const gyrei_env *env, const char *path);
 int64_t gyrei_os_pread(const gyrei_env *env, int fd, void *base, size_t len, uint64_t offset);
 int gyrei_os_set_status(const gyrei_env *env, int fd, int flags);

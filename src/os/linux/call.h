@@ -1,5 +1,6 @@
 /*
- * System calls without the C library between: those that a server makes for each request.
+ * System calls without the C library between: those that a server makes for each request and for
+ * each connection.
  *
  * glibc's functions are cancellation points, with a look at the thread's state before and after,
  * and a return more: after a system call each return that was not called since is a misprediction,
@@ -79,6 +80,18 @@ static inline long gyrei_call(long number, long a, long b, long c, long d, long 
 
 #ifdef GYREI_CALL_LIBC
 
+static inline long gyrei_call_accept(int fd, int flags)
+{
+    const int result = accept4(fd, NULL, NULL, flags);
+
+    return result < 0 ? -errno : result;
+}
+
+static inline long gyrei_call_close(int fd)
+{
+    return close(fd) < 0 ? -errno : 0;
+}
+
 static inline long gyrei_call_recv(int fd, void *base, size_t len)
 {
     const ssize_t result = recv(fd, base, len, 0);
@@ -100,6 +113,11 @@ static inline long gyrei_call_sendmsg(int fd, const struct msghdr *message)
     return result < 0 ? -errno : result;
 }
 
+static inline long gyrei_call_epoll_ctl(int epoll, int how, int fd, struct epoll_event *event)
+{
+    return epoll_ctl(epoll, how, fd, event) < 0 ? -errno : 0;
+}
+
 static inline long gyrei_call_epoll_wait(int epoll, struct epoll_event *events, int max, int ms)
 {
     const int result = epoll_wait(epoll, events, max, ms);
@@ -117,6 +135,16 @@ static inline long gyrei_call_epoll_pwait2(int epoll, struct epoll_event *events
 
 #else
 
+static inline long gyrei_call_accept(int fd, int flags)
+{
+    return gyrei_call(SYS_accept4, fd, 0, 0, flags, 0, 0);
+}
+
+static inline long gyrei_call_close(int fd)
+{
+    return gyrei_call(SYS_close, fd, 0, 0, 0, 0, 0);
+}
+
 static inline long gyrei_call_recv(int fd, void *base, size_t len)
 {
     return gyrei_call(SYS_recvfrom, fd, (long)base, (long)len, 0, 0, 0);
@@ -130,6 +158,11 @@ static inline long gyrei_call_send(int fd, const void *base, size_t len)
 static inline long gyrei_call_sendmsg(int fd, const struct msghdr *message)
 {
     return gyrei_call(SYS_sendmsg, fd, (long)message, MSG_NOSIGNAL, 0, 0, 0);
+}
+
+static inline long gyrei_call_epoll_ctl(int epoll, int how, int fd, struct epoll_event *event)
+{
+    return gyrei_call(SYS_epoll_ctl, epoll, how, fd, (long)event, 0, 0);
 }
 
 /* Newer processors' tables lack the older call. */

@@ -40,13 +40,22 @@ static int os_socket(const gyrei_env *env, int family, int type, int protocol)
 
 static int os_accept(const gyrei_env *env, int fd)
 {
-    int result;
+    long result;
 
     (void)env;
     do {
-        result = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    } while (result < 0 && errno == EINTR);
-    return (int)gyrei_os_result(result);
+        result = gyrei_call_accept(fd, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    } while (result == -EINTR);
+    return (int)answer(result);
+}
+
+/* The descriptor is gone even when close says EINTR: never closed a second time. */
+static int os_close(const gyrei_env *env, int fd)
+{
+    const long result = gyrei_call_close(fd);
+
+    (void)env;
+    return result == -EINTR ? 0 : (int)answer(result);
 }
 
 GYREI_HOT static int64_t os_recv(const gyrei_env *env, int fd, void *base, size_t len)
@@ -156,7 +165,7 @@ static int os_epoll_create(const gyrei_env *env)
 static int os_epoll_ctl(const gyrei_env *env, int epoll, int how, int fd, struct epoll_event *event)
 {
     (void)env;
-    return (int)gyrei_os_result(epoll_ctl(epoll, how, fd, event));
+    return (int)answer(gyrei_call_epoll_ctl(epoll, how, fd, event));
 }
 
 /* Rounded up, so that a kernel without nanoseconds never wakes us before the deadline. */
@@ -315,7 +324,7 @@ static const gyrei_sys sys = {
     .get_option = gyrei_os_get_option,
     .set_option = gyrei_os_set_option,
     .adopt = gyrei_os_adopt,
-    .close = gyrei_os_close,
+    .close = os_close,
     .unlink = gyrei_os_unlink,
     .openat2 = os_openat2,
     .set_status = gyrei_os_set_status,

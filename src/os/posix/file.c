@@ -8,16 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* On Linux the descriptor is gone even when close says EINTR: never closed a second time. */
-int gyrei_os_close(const gyrei_env *env, int fd)
-{
-    int error;
-
-    (void)env;
-    error = (int)gyrei_os_result(close(fd));
-    return error == GYRE_EINTR ? 0 : error;
-}
-
 int gyrei_os_unlink(const gyrei_env *env, const char *path)
 {
     (void)env;
