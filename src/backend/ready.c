@@ -82,20 +82,23 @@ static int grow(gyrei_ready *ready, uint32_t chunk_count)
     return 0;
 }
 
-int gyrei_ready_attach(gyrei_ready *ready, int fd)
+static gyrei_ready_slot *known_slot(const gyrei_ready *ready, int fd)
 {
     const uint32_t chunk = (uint32_t)fd / GYREI_READY_CHUNK;
+
+    return chunk < ready->chunk_count && ready->chunks[chunk] != NULL ? slot_of(ready, fd) : NULL;
+}
+
+static __attribute__((noinline)) int add_chunk(gyrei_ready *ready, uint32_t chunk)
+{
     gyrei_ready_slot *slots;
 
-    GYRE_ASSERT(fd >= 0);
     if (chunk >= ready->chunk_count) {
         const uint32_t doubled = ready->chunk_count * 2;
 
         if (grow(ready, chunk + 1 > doubled ? chunk + 1 : doubled) != 0)
             return GYRE_ENOMEM;
     }
-    if (ready->chunks[chunk] != NULL)
-        return 0;
     slots = gyrei_loop_alloc(ready->loop, GYREI_READY_CHUNK * sizeof(*slots));
     if (slots == NULL)
         return GYRE_ENOMEM;
@@ -105,6 +108,12 @@ int gyrei_ready_attach(gyrei_ready *ready, int fd)
     }
     ready->chunks[chunk] = slots;
     return 0;
+}
+
+int gyrei_ready_attach(gyrei_ready *ready, int fd)
+{
+    GYRE_ASSERT(fd >= 0);
+    return known_slot(ready, fd) != NULL ? 0 : add_chunk(ready, (uint32_t)fd / GYREI_READY_CHUNK);
 }
 
 /* ---- interest ---- */
@@ -234,13 +243,6 @@ int gyrei_ready_flush(gyrei_ready *ready)
 int gyrei_ready_forked(gyrei_ready *ready)
 {
     return watch_anew(ready);
-}
-
-static gyrei_ready_slot *known_slot(const gyrei_ready *ready, int fd)
-{
-    const uint32_t chunk = (uint32_t)fd / GYREI_READY_CHUNK;
-
-    return chunk < ready->chunk_count && ready->chunks[chunk] != NULL ? slot_of(ready, fd) : NULL;
 }
 
 static void forget(gyrei_ready *ready, gyrei_ready_slot *slot, int fd, bool stays_open)

@@ -97,21 +97,20 @@ void gyrei_handle_change_active(gyre_handle *handle, bool active)
     handle->flags ^= GYREI_HANDLE_ACTIVE;
 }
 
-/* Queues a closing handle for the close phase once nothing of it is out. */
+/* A closing handle of which nothing is out stands in the close phase's queue. */
 void gyrei_handle_settle(gyre_handle *handle)
 {
     gyre_loop *loop = handle->loop;
     const gyrei_handle_class *class = loop->classes[handle->kind];
 
-    if ((handle->flags & GYREI_HANDLE_CLOSING) == 0 || handle->pending > 0 ||
-        (handle->flags & GYREI_HANDLE_QUEUED) != 0)
+    if ((handle->flags & GYREI_HANDLE_QUEUED) != 0)
         return;
     handle->flags |= GYREI_HANDLE_QUEUED;
-    if (class->finish != NULL)
-        class->finish(loop, handle);
     gyrei_list_remove(&handle->link);
     gyrei_list_append(&loop->closing, &handle->link);
     loop->closing_count++;
+    if (class->finish != NULL)
+        class->finish(loop, handle);
 }
 
 void gyre_close(gyre_handle *handle, gyre_close_cb cb)
@@ -124,9 +123,11 @@ void gyre_close(gyre_handle *handle, gyre_close_cb cb)
     handle->close_cb = cb;
     /* Held meanwhile, so that operations that end inside class->close do not settle it half-way. */
     gyrei_handle_hold(handle);
-    set_flags(handle, handle->flags | GYREI_HANDLE_CLOSING);
+    if (!counts(handle))
+        loop->alive++;
+    handle->flags |= GYREI_HANDLE_CLOSING;
     loop->classes[handle->kind]->close(loop, handle);
-    set_flags(handle, handle->flags & ~(uint32_t)GYREI_HANDLE_ACTIVE);
+    handle->flags &= (uint16_t)~GYREI_HANDLE_ACTIVE;
     gyrei_handle_release(handle);
 }
 

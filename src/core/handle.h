@@ -72,7 +72,7 @@ static inline void gyrei_handle_release(gyre_handle *handle)
 {
     GYRE_ASSERT(handle->pending > 0);
     handle->pending--;
-    if (gyrei_handle_is_closing(handle))
+    if (handle->pending == 0 && gyrei_handle_is_closing(handle))
         gyrei_handle_settle(handle);
 }
 

@@ -305,7 +305,8 @@ int gyre_accept(gyre_stream *listener, gyre_stream *client)
     if (listener->extra->accepted_count == 0)
         return GYRE_EAGAIN;
     fd = take_oldest(listener);
-    if (listener->extra->accepted_count == 0)
+    /* The accept was taken back for those that waited; one that is still out settles by itself. */
+    if (listener->extra->accepted_count == 0 && gyrei_op_is_idle(&listener->in))
         gyrei_stream_want_flush(listener);
     error = gyrei_stream_init(loop, client, (gyre_handle_kind)listener->handle.kind);
     if (error == 0) {

@@ -68,7 +68,8 @@ void gyrei_read_fail(gyre_stream *stream, int status)
     if (status == GYRE_EOF)
         stream->flags |= GYREI_STREAM_EOF;
     gyrei_stream_update_active(stream);
-    gyrei_stream_want_flush(stream);
+    if (!gyrei_op_is_idle(&stream->in)) /* a receive that is out is taken back */
+        gyrei_stream_want_flush(stream);
     call_back(stream, status, NULL, false);
 }
 

@@ -59,8 +59,6 @@ static void forget_flush(gyre_loop *loop, gyre_stream *stream)
 {
     gyre_stream **link = &loop->flush_first;
 
-    if ((stream->flags & GYREI_STREAM_FLUSH) == 0)
-        return;
     while (*link != stream)
         link = &(*link)->flush_next;
     *link = stream->flush_next;
@@ -114,12 +112,6 @@ int gyrei_stream_init(gyre_loop *loop, gyre_stream *stream, gyre_handle_kind kin
     stream->flags = kind == GYRE_HANDLE_TCP ? 0 : GYREI_STREAM_UNIX;
     stream->error = 0;
     return 0;
-}
-
-int gyrei_stream_check(const gyre_stream *stream)
-{
-    gyrei_loop_check(stream->handle.loop);
-    return gyrei_handle_is_closing(&stream->handle) ? GYRE_EINVAL : 0;
 }
 
 int gyrei_stream_need_extra(gyre_stream *stream)
@@ -277,12 +269,19 @@ void gyrei_stream_submit(gyre_stream *stream, gyre_op *op)
     gyrei_op_submit(stream->handle.loop, op);
 }
 
-void gyrei_stream_op_ended(gyre_stream *stream)
-{
-    gyrei_handle_release(&stream->handle);
-}
-
 /* ---- the end ---- */
+
+/* Ends what a stream may have beside its receive. */
+static void close_rest(gyre_loop *loop, gyre_stream *stream)
+{
+    gyrei_op_cancel(loop, &stream->out);
+    gyrei_write_fail(stream, GYRE_ECANCELED);
+    gyrei_connect_close(stream);
+    gyrei_move_close(stream);
+    gyrei_read_close(stream);
+    gyrei_limits_close(stream);
+    gyrei_listen_close(stream);
+}
 
 /* Called by gyre_close. Writes that were made just before are tried once; the rest is cancelled. */
 static void stream_close(gyre_loop *loop, gyre_handle *handle)
@@ -295,21 +294,15 @@ static void stream_close(gyre_loop *loop, gyre_handle *handle)
         gyrei_write_send(stream);
     stream->flags &= ~(uint32_t)GYREI_STREAM_READING;
     gyrei_op_cancel(loop, &stream->in);
-    gyrei_op_cancel(loop, &stream->out);
-    gyrei_write_fail(stream, GYRE_ECANCELED);
-    gyrei_connect_close(stream);
-    gyrei_move_close(stream);
-    gyrei_read_close(stream);
-    gyrei_limits_close(stream);
-    gyrei_listen_close(stream);
+    /* What listens, connects, moves or has limits has an `extra`; what is sent is in `writes`. */
+    if (stream->extra != NULL || !gyrei_list_empty(&stream->writes))
+        close_rest(loop, stream);
 }
 
 static void free_extra(gyre_loop *loop, gyre_stream *stream)
 {
     gyrei_stream_extra *extra = stream->extra;
 
-    if (extra == NULL)
-        return;
     gyrei_timer_node_close(loop, &extra->timer);
     gyrei_read_finish(stream);
     gyrei_loop_free(loop, extra->accepted, extra->accepted_room * sizeof(int));
@@ -325,11 +318,13 @@ static void stream_finish(gyre_loop *loop, gyre_handle *handle)
     gyre_stream *stream = stream_of(handle);
 
     GYRE_ASSERT(gyrei_list_empty(&stream->writes));
-    forget_flush(loop, stream);
-    free_extra(loop, stream);
-    gyrei_stream_close_fd(stream);
+    if ((stream->flags & GYREI_STREAM_FLUSH) != 0)
+        forget_flush(loop, stream);
+    if (stream->extra != NULL)
+        free_extra(loop, stream);
     gyrei_op_close(loop, &stream->in);
     gyrei_op_close(loop, &stream->out);
+    gyrei_stream_close_fd(stream); /* last: then no frame of ours is under that of the call */
 }
 
 void gyre_reset(gyre_stream *stream, gyre_close_cb cb)

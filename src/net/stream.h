@@ -118,8 +118,6 @@ static inline gyrei_streams *gyrei_streams_of(const gyre_loop *loop)
 
 /* GYRE_ENOMEM. */
 int gyrei_stream_init(gyre_loop *loop, gyre_stream *stream, gyre_handle_kind kind);
-/* GYRE_EINVAL when the stream is being closed. */
-int gyrei_stream_check(const gyre_stream *stream);
 /* Makes stream->extra. GYRE_ENOMEM. */
 int gyrei_stream_need_extra(gyre_stream *stream);
 /* A new socket for a stream that has none. */
@@ -132,7 +130,17 @@ void gyrei_stream_close_fd(gyre_stream *stream);
 int gyrei_stream_adopt(gyre_stream *stream, int fd, int family, int other_family);
 /* Submits `op` of the stream, and holds the handle until gyrei_stream_op_ended. */
 void gyrei_stream_submit(gyre_stream *stream, gyre_op *op);
-void gyrei_stream_op_ended(gyre_stream *stream);
+static inline void gyrei_stream_op_ended(gyre_stream *stream)
+{
+    gyrei_handle_release(&stream->handle);
+}
+
+/* GYRE_EINVAL when the stream is being closed. */
+static inline int gyrei_stream_check(const gyre_stream *stream)
+{
+    gyrei_loop_check(stream->handle.loop);
+    return gyrei_handle_is_closing(&stream->handle) ? GYRE_EINVAL : 0;
+}
 
 /* The handle is active while it reads, listens, connects or has writes queued. */
 static inline void gyrei_stream_update_active(gyre_stream *stream)
@@ -178,8 +186,20 @@ void gyrei_write_send(gyre_stream *stream);
 void gyrei_write_fail(gyre_stream *stream, int error);
 /* Sends what is corked, and what is queued. */
 void gyrei_write_flush(gyre_stream *stream);
+/* The slow half of uncork. */
+void gyrei_write_take_cork(gyre_stream *stream);
+
+static inline bool gyrei_write_is_corked(const gyre_stream *stream)
+{
+    return gyrei_streams_of(stream->handle.loop)->corked == stream;
+}
+
 /* Corked bytes become a request in the queue: something is to follow them, or to end it. */
-void gyrei_write_uncork(gyre_stream *stream);
+static inline void gyrei_write_uncork(gyre_stream *stream)
+{
+    if (gyrei_write_is_corked(stream))
+        gyrei_write_take_cork(stream);
+}
 
 /* ---- move.c ---- */
 

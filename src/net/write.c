@@ -356,11 +356,6 @@ static void enqueue_block(gyre_stream *stream, gyrei_write_block *block, size_t 
 
 /* ---- the cork ---- */
 
-static bool is_corked(const gyre_stream *stream)
-{
-    return gyrei_streams_of(stream->handle.loop)->corked == stream;
-}
-
 /* A healthy stream in its own read callback, with nothing queued; or one whose cork has room. */
 static inline bool may_cork(const gyre_stream *stream, size_t len)
 {
@@ -392,13 +387,11 @@ static inline void cork(gyre_stream *stream, const void *base, size_t len)
     stream->queued_bytes += len;
 }
 
-void gyrei_write_uncork(gyre_stream *stream)
+void gyrei_write_take_cork(gyre_stream *stream)
 {
     gyrei_streams *streams = gyrei_streams_of(stream->handle.loop);
     gyrei_write_block *block = streams->cork;
 
-    if (streams->corked != stream)
-        return;
     streams->corked = NULL;
     streams->cork = NULL;
     stream->queued_bytes -= streams->cork_len;
@@ -428,7 +421,7 @@ static bool send_cork(gyre_stream *stream)
 
 GYREI_HOT void gyrei_write_flush(gyre_stream *stream)
 {
-    if (is_corked(stream) && send_cork(stream))
+    if (gyrei_write_is_corked(stream) && send_cork(stream))
         return;
     if (!gyrei_list_empty(&stream->writes))
         gyrei_write_send(stream);
@@ -479,7 +472,7 @@ int64_t gyre_try_write(gyre_stream *stream, const gyre_buf *bufs, uint32_t buf_c
     GYRE_ASSERT(bufs != NULL && buf_count > 0);
     if (error != 0)
         return error;
-    if (!gyrei_list_empty(&stream->writes) || is_corked(stream))
+    if (!gyrei_list_empty(&stream->writes) || gyrei_write_is_corked(stream))
         return GYRE_EAGAIN;
     sent = send_now(stream, bufs, buf_count);
     if (sent > 0)
@@ -596,7 +589,8 @@ void gyre_stream_finish(gyre_stream *stream, gyre_close_cb cb)
     gyrei_loop_check(stream->handle.loop);
     GYRE_ASSERT(!gyrei_handle_is_closing(&stream->handle));
     GYRE_ASSERT((stream->flags & GYREI_STREAM_FINISHING) == 0);
-    gyre_read_stop(stream);
+    if ((stream->flags & GYREI_STREAM_READING) != 0)
+        gyre_read_stop(stream);
     gyrei_write_uncork(stream);
     if (gyrei_list_empty(&stream->writes)) {
         gyre_close(&stream->handle, cb);
