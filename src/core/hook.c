@@ -63,23 +63,6 @@ void gyre_hook_stop(gyre_hook *hook)
     gyrei_handle_set_active(&hook->handle, false);
 }
 
-bool gyrei_hook_run_next(gyre_loop *loop, gyre_hook_phase phase)
-{
-    gyre_link *link = loop->hook_next[phase];
-    gyre_hook *hook = GYRE_CONTAINER_OF(link, gyre_hook, link);
-    gyrei_frame frame;
-
-    if (hook->sequence >= loop->hook_limit[phase]) {
-        loop->hook_next[phase] = &loop->hooks[phase];
-        return false;
-    }
-    loop->hook_next[phase] = link->next;
-    gyrei_callback_enter(loop, &frame, GYRE_HANDLE_HOOK, hook, hook->handle.name);
-    hook->cb(hook);
-    gyrei_callback_leave(loop, &frame);
-    return true;
-}
-
 static const char *verify_phase(const gyre_loop *loop, uint32_t phase)
 {
     const gyre_link *head = &loop->hooks[phase];

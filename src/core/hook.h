@@ -6,9 +6,6 @@
 
 #include "core/loop.h"
 
-/* The slow half of the function below: there is a next one, but it may be too young. */
-bool gyrei_hook_run_next(gyre_loop *loop, gyre_hook_phase phase);
-
 /* Part of gyrei_loop_verify. */
 const char *gyrei_hooks_verify(const gyre_loop *loop);
 
@@ -24,10 +21,24 @@ static inline void gyrei_hooks_begin(gyre_loop *loop, gyre_hook_phase phase)
     loop->hook_limit[phase] = loop->hook_sequence;
 }
 
-/* Runs the next hook of the phase; false when all have run. */
+/* Runs the next hook of the phase; false when all that were started before it have run. */
 static inline bool gyrei_hooks_run_next(gyre_loop *loop, gyre_hook_phase phase)
 {
-    return loop->hook_next[phase] != &loop->hooks[phase] && gyrei_hook_run_next(loop, phase);
+    gyre_link *link = loop->hook_next[phase];
+    gyre_hook *hook = GYRE_CONTAINER_OF(link, gyre_hook, link);
+    gyrei_frame frame;
+
+    if (link == &loop->hooks[phase])
+        return false;
+    if (hook->sequence >= loop->hook_limit[phase]) {
+        loop->hook_next[phase] = &loop->hooks[phase];
+        return false;
+    }
+    loop->hook_next[phase] = link->next;
+    gyrei_callback_enter(loop, &frame, GYRE_HANDLE_HOOK, hook, hook->handle.name);
+    hook->cb(hook);
+    gyrei_callback_leave(loop, &frame);
+    return true;
 }
 
 #endif

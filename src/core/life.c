@@ -352,15 +352,15 @@ _Thread_local char gyrei_thread_mark;
 
 /* ---- the frame around a callback ---- */
 
-void gyrei_trace_callback(gyre_loop *loop, gyre_trace_type type, const gyrei_frame *frame)
+void gyrei_trace_callback(gyre_loop *loop, gyre_trace_type type, const void *object)
 {
     gyre_trace_event event = {
         .now_ns = gyrei_loop_now_ns(loop),
         .type = type,
         .phase = loop->phase,
-        .kind = (gyre_handle_kind)frame->kind,
-        .name = frame->name,
-        .object = frame->object,
+        .kind = (gyre_handle_kind)loop->place.kind,
+        .name = loop->place.name,
+        .object = object,
     };
 
     loop->trace(loop->trace_ctx, &event);
@@ -385,6 +385,6 @@ void gyre_loop_position_get(const gyre_loop *loop, gyre_loop_position *position)
 {
     position->callbacks = __atomic_load_n(&loop->callbacks, __ATOMIC_RELAXED);
     position->phase = (gyre_phase)__atomic_load_n(&loop->phase, __ATOMIC_RELAXED);
-    position->kind = (gyre_handle_kind)__atomic_load_n(&loop->current_kind, __ATOMIC_RELAXED);
-    position->name = __atomic_load_n(&loop->current_name, __ATOMIC_RELAXED);
+    position->kind = (gyre_handle_kind)__atomic_load_n(&loop->place.kind, __ATOMIC_RELAXED);
+    position->name = __atomic_load_n(&loop->place.name, __ATOMIC_RELAXED);
 }

@@ -345,7 +345,7 @@ FLAT bool dispatch_next(gyre_loop *loop, const phase_spec *spec)
  */
 FLAT void run_phase(gyre_loop *loop, const phase_spec *spec)
 {
-    if (__builtin_expect(!spec->is_due(loop), 1) && loop->trace == NULL) {
+    if (__builtin_expect(!spec->is_due(loop) && loop->trace == NULL, 1)) {
         set_phase(loop, spec->phase);
         return;
     }
@@ -360,25 +360,69 @@ static void trace_turn(gyre_loop *loop, gyre_trace_type type)
         gyrei_trace_phase(loop, type);
 }
 
-GYREI_HOT static int run_turn(gyre_loop *loop, bool may_sleep)
+/* A turn inside a callback: the loop is in that one whenever none of the turn's own runs. */
+static void nest(gyre_loop *loop, gyrei_place *outer)
 {
-    const gyre_phase outer = loop->phase;
+    *outer = loop->outer;
+    loop->outer = loop->place;
+}
+
+/* Around what runs callbacks; `outer` keeps what the turn around it has of its own. */
+FLAT void depth_enter(gyre_loop *loop, gyrei_place *outer)
+{
+    if (__builtin_expect(loop->depth++ > 0, 0))
+        nest(loop, outer);
+}
+
+FLAT void depth_leave(gyre_loop *loop, const gyrei_place *outer)
+{
+    if (__builtin_expect(--loop->depth > 0, 0))
+        loop->outer = *outer;
+}
+
+/* Operations and tasks are not asked: who waits for one is counted himself. */
+int gyre_loop_alive(const gyre_loop *loop)
+{
+    return loop->alive > 0 || has_posts(loop);
+}
+
+/* A stop ends the outermost run; a nested one that it ended too leaves it standing. */
+static int run_end(gyre_loop *loop, int error)
+{
+    if (loop->depth == 0)
+        loop->stop = false;
+    return error != 0 ? error : gyre_loop_alive(loop);
+}
+
+/* What a turn is told: it may sleep; it is the last of its run. */
+enum { TURN_SLEEPS = 1, TURN_LAST = 2 };
+
+/*
+ * 1 while the loop is alive, 0, or an error. The last turn ends its run itself: that saves a
+ * return.
+ */
+GYREI_HOT static int run_turn(gyre_loop *loop, uint32_t flags)
+{
+    const gyre_phase phase = loop->phase;
+    gyrei_place outer;
     int error;
 
-    loop->depth++;
+    depth_enter(loop, &outer);
     trace_turn(loop, GYRE_TRACE_TURN_BEGIN);
     run_phase(loop, &phase_pending);
     run_phase(loop, &phase_idle);
     run_phase(loop, &phase_prepare);
-    error = wait_for_events(loop, may_sleep);
+    error = wait_for_events(loop, (flags & TURN_SLEEPS) != 0);
     run_phase(loop, &phase_poll);
     run_phase(loop, &phase_check);
     run_phase(loop, &phase_close);
     run_phase(loop, &phase_timers);
-    set_phase(loop, outer);
+    set_phase(loop, phase);
     trace_turn(loop, GYRE_TRACE_TURN_END);
-    loop->depth--;
-    return error;
+    depth_leave(loop, &outer);
+    if ((flags & TURN_LAST) != 0)
+        return run_end(loop, error);
+    return error != 0 ? error : gyre_loop_alive(loop);
 }
 
 /* The calling thread becomes the loop's at its first turn: only then may the ring be enabled. */
@@ -404,50 +448,39 @@ static int claim(gyre_loop *loop)
     return 0;
 }
 
-/* Operations and tasks are not asked: who waits for one is counted himself. */
-int gyre_loop_alive(const gyre_loop *loop)
-{
-    return loop->alive > 0 || has_posts(loop);
-}
-
 /* Timers that are due before the first turn of DEFAULT. */
 static void run_due_timers(gyre_loop *loop)
 {
-    const gyre_phase outer = loop->phase;
+    const gyre_phase phase = loop->phase;
+    gyrei_place outer;
 
     if (!gyre_loop_alive(loop) || loop->stop)
         return;
-    loop->depth++;
+    depth_enter(loop, &outer);
     gyre_loop_update_now(loop);
     run_phase(loop, &phase_timers);
-    set_phase(loop, outer);
-    loop->depth--;
-}
-
-static int run_default(gyre_loop *loop)
-{
-    int error = 0;
-
-    run_due_timers(loop);
-    while (error == 0 && gyre_loop_alive(loop) && !loop->stop)
-        error = run_turn(loop, true);
-    return error;
+    set_phase(loop, phase);
+    depth_leave(loop, &outer);
 }
 
 /*
  * A turn that its caller waits for does not sleep when there is work before its poll: what the
  * caller waits for may be that work.
  */
-static int run_one_turn(gyre_loop *loop)
+static uint32_t one_turn(const gyre_loop *loop)
 {
-    return run_turn(loop, !has_pending(loop) && loop->idle_count == 0);
+    return has_pending(loop) || loop->idle_count > 0 ? 0 : TURN_SLEEPS;
 }
 
-/* A stop ends the outermost run; a nested one that it ended too leaves it standing. */
-static void stop_served(gyre_loop *loop)
+static int run_default(gyre_loop *loop)
 {
-    if (loop->depth == 0)
-        loop->stop = false;
+    int alive;
+
+    run_due_timers(loop);
+    alive = gyre_loop_alive(loop);
+    while (alive > 0 && !loop->stop)
+        alive = run_turn(loop, TURN_SLEEPS);
+    return run_end(loop, alive < 0 ? alive : 0);
 }
 
 int gyre_loop_run(gyre_loop *loop, gyre_run_mode mode)
@@ -460,13 +493,11 @@ int gyre_loop_run(gyre_loop *loop, gyre_run_mode mode)
     if (error != 0)
         return error;
     if (mode == GYRE_RUN_DEFAULT)
-        error = run_default(loop);
-    else if (loop->stop || !gyre_loop_alive(loop))
-        gyre_loop_update_now(loop);
-    else
-        error = mode == GYRE_RUN_ONCE ? run_one_turn(loop) : run_turn(loop, false);
-    stop_served(loop);
-    return error != 0 ? error : gyre_loop_alive(loop);
+        return run_default(loop);
+    if (!loop->stop && gyre_loop_alive(loop))
+        return run_turn(loop, TURN_LAST | (mode == GYRE_RUN_ONCE ? one_turn(loop) : 0));
+    gyre_loop_update_now(loop);
+    return run_end(loop, 0);
 }
 
 int gyrei_loop_run_part(gyre_loop *loop, bool is_first)
@@ -478,9 +509,9 @@ int gyrei_loop_run_part(gyre_loop *loop, bool is_first)
         if (error == 0)
             run_due_timers(loop);
     } else if (gyre_loop_alive(loop) && !loop->stop) {
-        error = run_turn(loop, true);
+        error = run_turn(loop, TURN_SLEEPS);
     }
-    return error != 0 ? error : gyre_loop_alive(loop) && !loop->stop;
+    return error < 0 ? error : gyre_loop_alive(loop) && !loop->stop;
 }
 
 bool gyrei_loop_unwind(gyre_loop *loop)
@@ -511,12 +542,12 @@ int64_t gyre_loop_run_turns(gyre_loop *loop, uint64_t max)
     uint64_t turns = 0;
     int error = claim(loop);
 
-    while (error == 0 && turns < max && !loop->stop && gyre_loop_alive(loop)) {
-        error = run_one_turn(loop);
+    while (error >= 0 && turns < max && !loop->stop && gyre_loop_alive(loop)) {
+        error = run_turn(loop, one_turn(loop));
         turns++;
     }
-    stop_served(loop);
-    return error != 0 ? error : (int64_t)turns;
+    (void)run_end(loop, 0);
+    return error < 0 ? error : (int64_t)turns;
 }
 
 static const phase_spec *const round_of_phases[] = {
@@ -578,12 +609,13 @@ static int step_to_callback(gyre_loop *loop)
 int gyre_loop_step(gyre_loop *loop)
 {
     int ran = claim(loop);
+    gyrei_place outer;
 
     if (ran != 0)
         return ran;
-    loop->depth++;
+    depth_enter(loop, &outer);
     ran = step_to_callback(loop);
-    loop->depth--;
+    depth_leave(loop, &outer);
     return ran;
 }
 

@@ -57,6 +57,12 @@ typedef struct gyrei_offload {
     void (*cancel)(gyre_loop *loop, gyre_op *op);
 } gyrei_offload;
 
+/* The callback that runs: GYRE_HANDLE_NONE and NULL between two. */
+typedef struct gyrei_place {
+    const char *name;
+    uint32_t kind;
+} gyrei_place;
+
 struct gyre_loop {
     const gyrei_backend_ops *ops;
     gyrei_backend *backend;
@@ -116,8 +122,8 @@ struct gyre_loop {
 
     /* What the loop is in; written by the loop, read by anyone (relaxed). */
     uint64_t callbacks;
-    const char *current_name;
-    uint32_t current_kind;
+    gyrei_place place;
+    gyrei_place outer; /* the callback that the turn under way is in; the loop's own */
 
     gyre_stream *reading; /* the stream whose read callback runs, for gyre_buf_keep */
     const char *reading_base;
@@ -139,18 +145,14 @@ struct gyre_loop {
     bool services_dirty; /* a service has gathered something to flush */
 };
 
-/* What a callback interrupts: kept on the stack of whoever calls into user code. */
+/* What is known of a callback on both sides of it: kept by whoever calls into user code. */
 typedef struct gyrei_frame {
     const void *object;
-    const char *name;
-    const char *outer_name;
-    uint32_t kind;
-    uint32_t outer_kind;
 } gyrei_frame;
 
-/* Tell the trace sink, which is set, of a phase or turn, and of a callback. */
+/* Tell the trace sink, which is set, of a phase or turn, and of the callback that runs. */
 void gyrei_trace_phase(gyre_loop *loop, gyre_trace_type type);
-void gyrei_trace_callback(gyre_loop *loop, gyre_trace_type type, const gyrei_frame *frame);
+void gyrei_trace_callback(gyre_loop *loop, gyre_trace_type type, const void *object);
 
 /*
  * gyre_loop_run in DEFAULT mode in parts, for who looks at the loop in between: what is due before
@@ -173,33 +175,33 @@ const char *gyrei_loop_verify(const gyre_loop *loop);
  */
 bool gyrei_loop_unwind(gyre_loop *loop);
 
+static inline void gyrei_place_set(gyre_loop *loop, const char *name, uint32_t kind)
+{
+    __atomic_store_n(&loop->place.name, name, __ATOMIC_RELAXED);
+    __atomic_store_n(&loop->place.kind, kind, __ATOMIC_RELAXED);
+}
+
 /*
  * Around every call into user code. `object` is the handle or request; `kind` GYRE_HANDLE_NONE for
- * requests and tasks.
+ * requests and tasks. One callback stands inside another only by a turn, which keeps the outer one.
  */
 static inline void gyrei_callback_enter(gyre_loop *loop, gyrei_frame *frame, uint32_t kind,
                                         const void *object, const char *name)
 {
-    frame->outer_kind = loop->current_kind;
-    frame->outer_name = loop->current_name;
-    frame->kind = kind;
     frame->object = object;
-    frame->name = name;
-    __atomic_store_n(&loop->current_kind, kind, __ATOMIC_RELAXED);
-    __atomic_store_n(&loop->current_name, name, __ATOMIC_RELAXED);
+    gyrei_place_set(loop, name, kind);
     __atomic_store_n(&loop->callbacks, loop->callbacks + 1, __ATOMIC_RELAXED);
     loop->ran = true;
     if (__builtin_expect(loop->trace != NULL, 0))
-        gyrei_trace_callback(loop, GYRE_TRACE_CALLBACK_ENTER, frame);
+        gyrei_trace_callback(loop, GYRE_TRACE_CALLBACK_ENTER, object);
 }
 
 /* The object may be gone. The writes that the callback made are sent by loop.c. */
 static inline void gyrei_callback_leave(gyre_loop *loop, const gyrei_frame *frame)
 {
     if (__builtin_expect(loop->trace != NULL, 0))
-        gyrei_trace_callback(loop, GYRE_TRACE_CALLBACK_LEAVE, frame);
-    __atomic_store_n(&loop->current_kind, frame->outer_kind, __ATOMIC_RELAXED);
-    __atomic_store_n(&loop->current_name, frame->outer_name, __ATOMIC_RELAXED);
+        gyrei_trace_callback(loop, GYRE_TRACE_CALLBACK_LEAVE, frame->object);
+    gyrei_place_set(loop, loop->outer.name, loop->outer.kind);
 }
 
 /*

@@ -439,6 +439,59 @@ static void position_is_the_outer_callbacks_again(void **state)
     assert_journal("inner outer");
 }
 
+static void assert_inside(gyre_handle_kind kind, const char *name)
+{
+    gyre_loop_position position;
+
+    gyre_loop_position_get(loop, &position);
+    assert_int_equal(position.kind, kind);
+    assert_string_equal(position.name, name);
+}
+
+/* While none of its own callbacks runs, a turn is in the one around it. */
+static void look_between(void *ctx, const gyre_trace_event *event)
+{
+    if (event->type != GYRE_TRACE_TURN_END)
+        return;
+    assert_inside(GYRE_HANDLE_TIMER, "outer");
+    ++*(int *)ctx;
+}
+
+static void run_in_hook(gyre_hook *hook)
+{
+    gyre_hook_stop(hook);
+    gyre_loop_run(loop, GYRE_RUN_NOWAIT);
+    assert_inside(GYRE_HANDLE_HOOK, "middle");
+    gyre_loop_set_trace(loop, look_between, hook->data);
+}
+
+static void run_in_timer(gyre_timer *timer)
+{
+    gyre_loop_run(loop, GYRE_RUN_NOWAIT);
+    gyre_loop_set_trace(loop, NULL, NULL);
+    assert_inside(GYRE_HANDLE_TIMER, "outer");
+    journal_timer(timer);
+}
+
+static void position_is_right_at_every_depth(void **state)
+{
+    gyre_hook *middle = hook_new("middle", GYRE_HOOK_CHECK);
+    gyre_loop_position position;
+    int looks = 0;
+
+    (void)state;
+    middle->data = &looks;
+    gyre_hook_start(middle, run_in_hook);
+    gyre_timer_start(timer_new("outer"), 0, 0, run_in_timer);
+    gyre_timer_start(timer_new("inner"), 0, 0, journal_timer);
+    gyre_loop_run(loop, GYRE_RUN_DEFAULT);
+    gyre_loop_position_get(loop, &position);
+    assert_int_equal(position.kind, GYRE_HANDLE_NONE);
+    assert_null(position.name);
+    assert_int_equal(looks, 1);
+    assert_journal("inner outer");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -458,6 +511,7 @@ int main(void)
         LOOP_TEST(a_stop_inside_ends_the_outer_run_too),
         LOOP_TEST(tick_counts_what_ran_inside),
         LOOP_TEST(position_is_the_outer_callbacks_again),
+        LOOP_TEST(position_is_right_at_every_depth),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
