@@ -8,6 +8,7 @@
 #include "backend/readiness.h"
 #include "base/hot.h"
 #include "gyre/poll.h"
+#include "os/here.h"
 
 #include <sys/epoll.h>
 
@@ -91,12 +92,20 @@ static void epoll_close(gyrei_ready *ready)
     gyrei_loop_free(ready->loop, poller, sizeof(*poller));
 }
 
-static int epoll_arm(gyrei_ready *ready, int fd, uint64_t id, uint32_t from, uint32_t to)
+static void epoll_arm(gyrei_ready *ready)
 {
-    struct epoll_event event = {.events = to_epoll(to), .data.u64 = id};
-    const int how = to == 0 ? EPOLL_CTL_DEL : from == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+    gyrei_ready_change change;
 
-    return ready->env->sys->epoll_ctl(ready->env, poller_of(ready)->epoll, how, fd, &event);
+    while (gyrei_ready_next_change(ready, &change)) {
+        struct epoll_event event = {.events = to_epoll(change.to), .data.u64 = change.id};
+        const int how = change.to == 0     ? EPOLL_CTL_DEL
+                        : change.from == 0 ? EPOLL_CTL_ADD
+                                           : EPOLL_CTL_MOD;
+
+        gyrei_ready_changed(
+            ready, &change,
+            gyrei_here_epoll_ctl(ready->env, poller_of(ready)->epoll, how, change.fd, &event));
+    }
 }
 
 /* A close takes the descriptor out of the set, unless the file has other descriptors (epoll(7)). */

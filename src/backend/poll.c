@@ -158,17 +158,25 @@ static int poll_open(gyrei_ready *ready)
     return GYRE_ENOMEM;
 }
 
-static int poll_arm(gyrei_ready *ready, int fd, uint64_t id, uint32_t from, uint32_t to)
+static int make_change(gyrei_ready *ready, const gyrei_ready_change *change)
 {
     poll_poller *poller = poller_of(ready);
 
-    if (from == 0)
-        return add(ready, fd, id, to_poll(to));
-    if (to == 0)
-        remove_entry(poller, fd);
+    if (change->from == 0)
+        return add(ready, change->fd, change->id, to_poll(change->to));
+    if (change->to == 0)
+        remove_entry(poller, change->fd);
     else
-        poller->fds[poller->places[fd]].events = to_poll(to);
+        poller->fds[poller->places[change->fd]].events = to_poll(change->to);
     return 0;
+}
+
+static void poll_arm(gyrei_ready *ready)
+{
+    gyrei_ready_change change;
+
+    while (gyrei_ready_next_change(ready, &change))
+        gyrei_ready_changed(ready, &change, make_change(ready, &change));
 }
 
 static void poll_forget(gyrei_ready *ready, int fd, bool foreign)

@@ -179,21 +179,18 @@ static void fail_parked(gyrei_ready *ready, gyrei_ready_slot *slot, int error)
         (void)gyrei_op_complete(ready->loop, GYRE_CONTAINER_OF(link, gyre_op, link), error, 0, 0);
 }
 
-static void arm(gyrei_ready *ready, gyrei_ready_slot *slot, int fd, uint32_t mask)
+void gyrei_ready_changed(gyrei_ready *ready, const gyrei_ready_change *change, int error)
 {
-    int error;
+    gyrei_ready_slot *slot = slot_of(ready, change->fd);
 
-    if (mask == slot->armed)
-        return;
-    error = ready->ops->arm(ready, fd, slot_id(slot, fd), slot->armed, mask);
     if (error == 0) {
-        slot->armed = (uint8_t)mask;
+        slot->armed = (uint8_t)change->to;
         return;
     }
     /* What was armed before may be so still; forgetting it is harmless if not. */
     fail_parked(ready, slot, error);
     if (slot->armed != 0)
-        ready->ops->forget(ready, fd, true);
+        ready->ops->forget(ready, change->fd, true);
     slot->armed = 0;
 }
 
@@ -201,6 +198,24 @@ static void arm(gyrei_ready *ready, gyrei_ready_slot *slot, int fd, uint32_t mas
 static uint32_t kept_mask(const gyrei_ready_slot *slot)
 {
     return (slot->flags & (SLOT_FOREIGN | SLOT_UNWANTED)) == 0 ? slot->armed & READ_MASK : 0;
+}
+
+bool gyrei_ready_next_change(gyrei_ready *ready, gyrei_ready_change *change)
+{
+    while (ready->dirty != 0) {
+        const int fd = (int)(ready->dirty - 1);
+        gyrei_ready_slot *slot = slot_of(ready, fd);
+        const uint32_t mask = wanted_mask(slot) | kept_mask(slot);
+
+        ready->dirty = slot->next_dirty;
+        slot->flags &= (uint8_t) ~(SLOT_DIRTY | SLOT_UNWANTED);
+        if (mask == slot->armed)
+            continue;
+        *change = (gyrei_ready_change){
+            .id = slot_id(slot, fd), .fd = fd, .from = slot->armed, .to = mask};
+        return true;
+    }
+    return false;
 }
 
 static int watch_anew(gyrei_ready *ready)
@@ -229,14 +244,8 @@ int gyrei_ready_flush(gyrei_ready *ready)
         ready->stale = false;
         ready->shared = true;
     }
-    while (ready->dirty != 0) {
-        const int fd = (int)(ready->dirty - 1);
-        gyrei_ready_slot *slot = slot_of(ready, fd);
-
-        ready->dirty = slot->next_dirty;
-        arm(ready, slot, fd, wanted_mask(slot) | kept_mask(slot));
-        slot->flags &= (uint8_t) ~(SLOT_DIRTY | SLOT_UNWANTED);
-    }
+    if (ready->dirty != 0)
+        ready->ops->arm(ready);
     return 0;
 }
 

@@ -29,8 +29,12 @@ typedef struct gyrei_poller_ops {
     /* Makes ready->poller, which also watches ready->wake_fd (unless that is < 0). */
     int (*open)(gyrei_ready *ready);
     void (*close)(gyrei_ready *ready);
-    /* Changes the interest in `fd` from one mask to another; 0 means not watched at all. */
-    int (*arm)(gyrei_ready *ready, int fd, uint64_t id, uint32_t from, uint32_t to);
+    /*
+     * Tells the kernel of each change that gyrei_ready_next_change gives, and gyrei_ready_changed
+     * what it says: 0 or an error. The loop is the poller's so that its system calls are made in
+     * one frame (os/here.h).
+     */
+    void (*arm)(gyrei_ready *ready);
     /*
      * The interest in `fd`, which is not 0, ends because the descriptor is closed next. `foreign`:
      * its owner may have given it other names (dup, fork), so that the close alone may not end it.
@@ -43,6 +47,14 @@ typedef struct gyrei_poller_ops {
     /* A descriptor that polls readable when wait would find something; GYRE_ENOTSUP. */
     int (*fd)(gyrei_ready *ready);
 } gyrei_poller_ops;
+
+/* The interest in `fd` changes from one mask to another; 0 means not watched at all. */
+typedef struct gyrei_ready_change {
+    uint64_t id;
+    int fd;
+    uint32_t from;
+    uint32_t to;
+} gyrei_ready_change;
 
 /* What is known of one descriptor number. */
 typedef struct gyrei_ready_slot {
@@ -93,6 +105,11 @@ void gyrei_ready_release(gyrei_ready *ready, const void *base);
 const char *gyrei_ready_verify(const gyrei_ready *ready);
 
 /* ---- for a poller ---- */
+
+/* The next change of interest; false when the kernel knows all. */
+bool gyrei_ready_next_change(gyrei_ready *ready, gyrei_ready_change *change);
+/* It was made, or the kernel has refused it with `error`. */
+void gyrei_ready_changed(gyrei_ready *ready, const gyrei_ready_change *change, int error);
 
 /* Marks what waits for `events` on the descriptor that `id` was armed for as runnable. */
 void gyrei_ready_event(gyrei_ready *ready, uint64_t id, uint32_t events);

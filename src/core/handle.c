@@ -129,6 +129,8 @@ void gyre_close(gyre_handle *handle, gyre_close_cb cb)
     loop->classes[handle->kind]->close(loop, handle);
     handle->flags &= (uint16_t)~GYREI_HANDLE_ACTIVE;
     gyrei_handle_release(handle);
+    if (loop->fd_to_close >= 0)
+        gyrei_loop_close_fd_now(loop);
 }
 
 bool gyrei_closing_run_next(gyre_loop *loop)

@@ -213,6 +213,7 @@ int gyre_loop_init(gyre_loop **out, const gyre_loop_options *options)
     if (loop == NULL)
         return GYRE_ENOMEM;
     loop->allocator = *allocator;
+    loop->fd_to_close = -1;
     loop->env = options->env != NULL ? options->env : &gyrei_env_os;
     loop->log = options->log != NULL ? options->log : log_to_stderr;
     loop->log_ctx = options->log_ctx;

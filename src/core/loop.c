@@ -16,6 +16,7 @@
 #include "core/async.h"
 #include "core/hook.h"
 #include "core/timer.h"
+#include "os/here.h"
 
 /*
  * The path from the turn to a system call is one function. A processor that comes back from the
@@ -30,6 +31,29 @@ typedef struct phase_spec {
     void (*begin)(gyre_loop *loop);
     bool (*run_next)(gyre_loop *loop);
 } phase_spec;
+
+/* ---- descriptors that were let go of ---- */
+
+FLAT void close_let_go(gyre_loop *loop)
+{
+    const int fd = loop->fd_to_close;
+
+    if (fd < 0)
+        return;
+    loop->fd_to_close = -1;
+    (void)gyrei_here_close(loop->env, fd); /* it is gone whatever close says */
+}
+
+void gyrei_loop_close_fd_now(gyre_loop *loop)
+{
+    close_let_go(loop);
+}
+
+void gyrei_loop_close_fd(gyre_loop *loop, int fd)
+{
+    close_let_go(loop);
+    loop->fd_to_close = fd;
+}
 
 /* ---- pending work ---- */
 
@@ -91,6 +115,7 @@ FLAT bool run_op(gyre_loop *loop)
         gyrei_op_take_result(loop, op, &result);
     }
     op->done(loop, op, &result);
+    close_let_go(loop);
     if ((result.flags & GYREI_RESULT_BUFFER) != 0)
         loop->ops->buf_release(loop->backend, result.base);
     return true;
@@ -106,6 +131,7 @@ static bool run_task(gyre_loop *loop)
     task = GYRE_CONTAINER_OF(link, gyre_task, link);
     loop->task_count--;
     task->run(loop, task);
+    close_let_go(loop);
     return true;
 }
 
@@ -256,8 +282,10 @@ static const phase_spec phase_close = {GYRE_PHASE_CLOSE, close_due, close_begin,
 /* Writes go out, and receives that were stopped are taken back. */
 FLAT void flush_writes(gyre_loop *loop)
 {
-    while (loop->flush_first != NULL)
+    while (loop->flush_first != NULL) {
         loop->flush(loop);
+        close_let_go(loop);
+    }
 }
 
 static void flush(gyre_loop *loop)

@@ -143,6 +143,7 @@ struct gyre_loop {
     const gyrei_offload *offload; /* set by fs/ with its first request */
     gyre_link services;
     bool services_dirty; /* a service has gathered something to flush */
+    int fd_to_close;     /* by gyrei_loop_close_fd; -1: none */
 };
 
 /* What is known of a callback on both sides of it: kept by whoever calls into user code. */
@@ -243,6 +244,15 @@ static inline void gyrei_loop_check(const gyre_loop *loop)
     GYRE_ASSERT(*loop->fork_word != 0);
     GYRE_ASSERT(loop->owner == 0 || loop->owner == gyrei_thread_self());
 }
+
+/*
+ * Has the turn close `fd` when the function returns that it has called, and before it calls user
+ * code: a close in its own frame is cheaper (os/here.h). It does so after results of operations,
+ * tasks and flushes; all others, gyre_close among them, ask for it now.
+ */
+void gyrei_loop_close_fd(gyre_loop *loop, int fd);
+/* Closes that descriptor now: its number is to be free for user code. */
+void gyrei_loop_close_fd_now(gyre_loop *loop);
 
 /* Adds a service that is not there yet. */
 void gyrei_service_add(gyre_loop *loop, gyrei_service *service);

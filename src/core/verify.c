@@ -13,6 +13,8 @@ const char *gyrei_loop_verify_queues(const gyre_loop *loop)
     if (loop->rounds_left >= GYREI_DRAIN_ROUNDS || loop->ops_left > loop->run_max ||
         loop->tasks_left > loop->run_max || loop->posts_left > loop->run_max)
         return "a drain is past its bound";
+    if (loop->fd_to_close >= 0)
+        return "a descriptor was let go of and is open";
     return gyrei_ops_verify_queues(loop);
 }
 

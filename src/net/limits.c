@@ -83,6 +83,7 @@ void gyrei_limits_fire(gyre_loop *loop, gyre_timer_node *node)
     if (!gyrei_handle_is_closing(&stream->handle))
         start_timer(stream);
     gyrei_handle_release(&stream->handle);
+    gyrei_loop_close_fd_now(loop);
 }
 
 int gyre_stream_set_deadlines(gyre_stream *stream, uint64_t idle_ns, uint64_t write_ns)

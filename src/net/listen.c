@@ -110,7 +110,7 @@ void gyrei_listen_resume(gyre_loop *loop)
     gyre_link waiting;
     gyre_link *link;
 
-    if (loop->streams == NULL || gyrei_list_empty(&gyrei_streams_of(loop)->paused))
+    if (!gyrei_listen_any_paused(loop))
         return;
     gyrei_list_init(&waiting);
     gyrei_list_splice(&waiting, &gyrei_streams_of(loop)->paused);

@@ -181,20 +181,28 @@ static void ask_for_reset(gyre_stream *stream)
                                      &linger, sizeof(linger));
 }
 
-void gyrei_stream_close_fd(gyre_stream *stream)
+/* Lets go of the descriptor, which is closed next. */
+static int take_fd(gyre_stream *stream)
 {
     gyre_loop *loop = stream->handle.loop;
     const int fd = gyrei_stream_fd(stream);
 
-    if (fd < 0)
-        return;
     GYRE_ASSERT(gyrei_op_is_idle(&stream->in) && gyrei_op_is_idle(&stream->out));
     if ((stream->flags & GYREI_STREAM_RESET) != 0)
         ask_for_reset(stream);
     loop->ops->forget(loop->backend, fd);
-    (void)loop->env->sys->close(loop->env, fd); /* it is gone whatever close says */
     stream->in.fd = -1;
     stream->out.fd = -1;
+    return fd;
+}
+
+void gyrei_stream_close_fd(gyre_stream *stream)
+{
+    gyre_loop *loop = stream->handle.loop;
+
+    if (gyrei_stream_fd(stream) < 0)
+        return;
+    (void)loop->env->sys->close(loop->env, take_fd(stream)); /* gone whatever close says */
     gyrei_listen_resume(loop);
 }
 
@@ -324,7 +332,10 @@ static void stream_finish(gyre_loop *loop, gyre_handle *handle)
         free_extra(loop, stream);
     gyrei_op_close(loop, &stream->in);
     gyrei_op_close(loop, &stream->out);
-    gyrei_stream_close_fd(stream); /* last: then no frame of ours is under that of the call */
+    if (gyrei_listen_any_paused(loop))
+        gyrei_stream_close_fd(stream);
+    else if (gyrei_stream_fd(stream) >= 0)
+        gyrei_loop_close_fd(loop, take_fd(stream));
 }
 
 void gyre_reset(gyre_stream *stream, gyre_close_cb cb)

@@ -254,6 +254,10 @@ static inline void gyrei_limits_queue_changed(gyre_stream *stream)
 void gyrei_listen_settle(gyre_stream *listener);
 /* A descriptor was closed: paused listeners may go on. */
 void gyrei_listen_resume(gyre_loop *loop);
+static inline bool gyrei_listen_any_paused(const gyre_loop *loop)
+{
+    return !gyrei_list_empty(&gyrei_streams_of(loop)->paused);
+}
 /* The retry timer of a paused listener. */
 void gyrei_listen_retry(gyre_stream *listener);
 void gyrei_listen_close(gyre_stream *listener);

@@ -48,6 +48,10 @@ const char *gyrei_os_variable(const gyrei_env *env, const char *name);
 void *gyrei_os_map(const gyrei_env *env, size_t bytes);
 void gyrei_os_unmap(const gyrei_env *env, void *pages, size_t bytes);
 
+/* ---- os/linux/linux.c ---- */
+int gyrei_os_close(const gyrei_env *env, int fd);
+int gyrei_os_epoll_ctl(const gyrei_env *env, int epoll, int how, int fd, struct epoll_event *event);
+
 /* ---- os/linux/thread.c ---- */
 extern const struct gyrei_threads gyrei_os_threads;
 

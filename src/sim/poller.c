@@ -102,17 +102,17 @@ static void remove_entry(gyrei_sim_poller *poller, int fd)
     free(one);
 }
 
-static int arm(gyrei_ready *ready, int fd, uint64_t id, uint32_t from, uint32_t to)
+static int make_change(gyrei_sim_poller *poller, const gyrei_ready_change *change)
 {
-    gyrei_sim_poller *poller = poller_of(ready);
+    const int fd = change->fd;
     gyrei_sim_file *file = gyrei_sim_fd_find(poller->host, fd);
     entry *one;
 
     if (file == NULL)
         return GYRE_EBADF;
-    if (to == 0 || from == 0)
+    if (change->to == 0 || change->from == 0)
         remove_entry(poller, fd);
-    if (to == 0)
+    if (change->to == 0)
         return 0;
     reserve(poller, fd);
     one = poller->entries[fd];
@@ -127,10 +127,18 @@ static int arm(gyrei_ready *ready, int fd, uint64_t id, uint32_t from, uint32_t 
         poller->entries[fd] = one;
         poller->count++;
     }
-    one->id = id;
-    one->mask = to;
+    one->id = change->id;
+    one->mask = change->to;
     changed(&one->watch);
     return 0;
+}
+
+static void arm(gyrei_ready *ready)
+{
+    gyrei_ready_change change;
+
+    while (gyrei_ready_next_change(ready, &change))
+        gyrei_ready_changed(ready, &change, make_change(poller_of(ready), &change));
 }
 
 static void forget(gyrei_ready *ready, int fd, bool foreign)

@@ -140,6 +140,11 @@ static void queued_in_no_list(void)
     receive()->state = GYREI_OP_QUEUED;
 }
 
+static void descriptor_left_open(void)
+{
+    it.loop->fd_to_close = INT32_MAX;
+}
+
 static void stateless(void)
 {
     receive()->state = GYREI_OP_RUNNABLE + 1;
@@ -414,6 +419,7 @@ typedef struct damage {
 static const damage of_any[] = {
     {more_runnable, "the run queue is miscounted"},
     {drain_past_bound, "a drain is past its bound"},
+    {descriptor_left_open, "a descriptor was let go of and is open"},
     {stateless, "an operation is in no state"},
     {wrong_slot, "an operation stands in two slots"},
     {record_lost, "a record was lost"},

@@ -4,8 +4,7 @@
  * MSG_NOSIGNAL.
  */
 #include "base/hot.h"
-#include "os/linux/call.h"
-#include "os/os.h"
+#include "os/here.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,12 +25,6 @@
 /* Newer than some C libraries' headers: 5.12. */
 #define GYREI_RESOLVE_CACHED 0x20
 
-/* What gyrei_call says, as the table wants it. */
-static inline int64_t answer(long result)
-{
-    return __builtin_expect(result >= 0, 1) ? result : gyrei_os_error((int)-result);
-}
-
 static int os_socket(const gyrei_env *env, int family, int type, int protocol)
 {
     (void)env;
@@ -46,16 +39,16 @@ static int os_accept(const gyrei_env *env, int fd)
     do {
         result = gyrei_call_accept(fd, SOCK_NONBLOCK | SOCK_CLOEXEC);
     } while (result == -EINTR);
-    return (int)answer(result);
+    return (int)gyrei_here_answer(result);
 }
 
 /* The descriptor is gone even when close says EINTR: never closed a second time. */
-static int os_close(const gyrei_env *env, int fd)
+int gyrei_os_close(const gyrei_env *env, int fd)
 {
     const long result = gyrei_call_close(fd);
 
     (void)env;
-    return result == -EINTR ? 0 : (int)answer(result);
+    return result == -EINTR ? 0 : (int)gyrei_here_answer(result);
 }
 
 GYREI_HOT static int64_t os_recv(const gyrei_env *env, int fd, void *base, size_t len)
@@ -66,7 +59,7 @@ GYREI_HOT static int64_t os_recv(const gyrei_env *env, int fd, void *base, size_
     do {
         result = gyrei_call_recv(fd, base, len);
     } while (result == -EINTR);
-    return answer(result);
+    return gyrei_here_answer(result);
 }
 
 GYREI_HOT static int64_t os_send(const gyrei_env *env, int fd, const void *base, size_t len)
@@ -77,7 +70,7 @@ GYREI_HOT static int64_t os_send(const gyrei_env *env, int fd, const void *base,
     do {
         result = gyrei_call_send(fd, base, len);
     } while (result == -EINTR);
-    return answer(result);
+    return gyrei_here_answer(result);
 }
 
 static int64_t os_sendv(const gyrei_env *env, int fd, const gyre_buf *bufs, uint32_t count)
@@ -96,7 +89,7 @@ static int64_t os_sendv(const gyrei_env *env, int fd, const gyre_buf *bufs, uint
     do {
         result = gyrei_call_sendmsg(fd, &message);
     } while (result == -EINTR);
-    return answer(result);
+    return gyrei_here_answer(result);
 }
 
 static int os_openat2(const gyrei_env *env, int directory, const char *path,
@@ -162,10 +155,10 @@ static int os_epoll_create(const gyrei_env *env)
     return (int)gyrei_os_result(epoll_create1(EPOLL_CLOEXEC));
 }
 
-static int os_epoll_ctl(const gyrei_env *env, int epoll, int how, int fd, struct epoll_event *event)
+int gyrei_os_epoll_ctl(const gyrei_env *env, int epoll, int how, int fd, struct epoll_event *event)
 {
     (void)env;
-    return (int)answer(gyrei_call_epoll_ctl(epoll, how, fd, event));
+    return (int)gyrei_here_answer(gyrei_call_epoll_ctl(epoll, how, fd, event));
 }
 
 /* Rounded up, so that a kernel without nanoseconds never wakes us before the deadline. */
@@ -190,12 +183,13 @@ GYREI_HOT static int os_epoll_wait(const gyrei_env *env, int epoll, struct epoll
 
     (void)env;
     if (timeout_ns == 0 || timeout_ns == UINT64_MAX)
-        return (int)answer(gyrei_call_epoll_wait(epoll, events, max, timeout_ns == 0 ? 0 : -1));
+        return (int)gyrei_here_answer(
+            gyrei_call_epoll_wait(epoll, events, max, timeout_ns == 0 ? 0 : -1));
     timeout = interval(timeout_ns);
     result = gyrei_call_epoll_pwait2(epoll, events, max, &timeout);
     if (result == -ENOSYS || result == -EPERM)
         result = gyrei_call_epoll_wait(epoll, events, max, milliseconds(timeout_ns));
-    return (int)answer(result);
+    return (int)gyrei_here_answer(result);
 }
 
 static int os_poll(const gyrei_env *env, struct pollfd *fds, uint32_t count, uint64_t timeout_ns)
@@ -276,7 +270,7 @@ static void run_signal_handlers(void)
 GYREI_HOT static int os_uring_enter(const gyrei_env *env, int ring, uint32_t submit, uint32_t wait,
                                     uint32_t flags, const void *arg, size_t arg_size)
 {
-    const int result = (int)answer(
+    const int result = (int)gyrei_here_answer(
         gyrei_call(SYS_io_uring_enter, ring, submit, wait, flags, (long)arg, (long)arg_size));
 
     (void)env;
@@ -324,7 +318,7 @@ static const gyrei_sys sys = {
     .get_option = gyrei_os_get_option,
     .set_option = gyrei_os_set_option,
     .adopt = gyrei_os_adopt,
-    .close = os_close,
+    .close = gyrei_os_close,
     .unlink = gyrei_os_unlink,
     .openat2 = os_openat2,
     .set_status = gyrei_os_set_status,
@@ -334,7 +328,7 @@ static const gyrei_sys sys = {
     .pread_now = os_pread_now,
     .file_mode = gyrei_os_file_mode,
     .epoll_create = os_epoll_create,
-    .epoll_ctl = os_epoll_ctl,
+    .epoll_ctl = gyrei_os_epoll_ctl,
     .epoll_wait = os_epoll_wait,
     .poll = os_poll,
     .event_create = os_event_create,
