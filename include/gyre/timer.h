@@ -18,11 +18,14 @@ extern "C" {
 typedef struct gyre_timer gyre_timer;
 typedef void (*gyre_timer_cb)(gyre_timer *timer);
 
-/* Where the heap still has a timer that was put off or stopped; private. */
-typedef struct gyre_timer_later {
-    uint64_t key_ns;   /* the heap's */
-    uint64_t sequence; /* of the start that put it off */
-} gyre_timer_later;
+/* What a timer is known by in the heap; private. */
+typedef struct gyre_timer_waiting {
+    union {
+        uint64_t key_ns; /* the heap's */
+        struct gyre_timer_node *next_equal;
+    };
+    uint64_t sequence; /* of its start: equals run in that order */
+} gyre_timer_waiting;
 
 /* One entry of a loop's timer heap; private. */
 typedef struct gyre_timer_node {
@@ -30,10 +33,9 @@ typedef struct gyre_timer_node {
     uint32_t heap_index;
     uint32_t state;
     uint64_t deadline_ns; /* never run before this */
-    uint64_t sequence;    /* start order, the tie-break; that of the heap's entry */
     union {
+        gyre_timer_waiting waiting;
         gyre_link link; /* once it is due */
-        gyre_timer_later later;
     };
     void (*fire)(gyre_loop *loop, struct gyre_timer_node *node);
 } gyre_timer_node;

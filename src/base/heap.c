@@ -3,7 +3,7 @@
  *
  * Four children share a cache line, because entry 1 begins one, and the tree is half as deep as a
  * binary one: fewer misses for a million timers. Invariant: no entry comes before its parent, and
- * each node's heap_index is its place.
+ * each node's heap_index is its place. Equals stand in any order.
  */
 #include "base/heap.h"
 
@@ -73,11 +73,6 @@ void gyrei_heap_unreserve(gyrei_heap *heap)
     heap->reserved--;
 }
 
-static inline bool before(const gyrei_heap_entry *a, const gyrei_heap_entry *b)
-{
-    return a->key < b->key || (a->key == b->key && a->node->sequence < b->node->sequence);
-}
-
 static inline void place(gyrei_heap *heap, uint32_t index, gyrei_heap_entry entry)
 {
     heap->entries[index] = entry;
@@ -89,7 +84,7 @@ static void sift_up(gyrei_heap *heap, uint32_t index, gyrei_heap_entry entry)
     while (index > 0) {
         const uint32_t parent = (index - 1) / ARITY;
 
-        if (!before(&entry, &heap->entries[parent]))
+        if (heap->entries[parent].key <= entry.key)
             break;
         place(heap, index, heap->entries[parent]);
         index = parent;
@@ -97,32 +92,26 @@ static void sift_up(gyrei_heap *heap, uint32_t index, gyrei_heap_entry entry)
     place(heap, index, entry);
 }
 
-/* The same when one of four children has to be first; a tie is the only thing to be predicted. */
-static inline uint32_t first_of_four(const gyrei_heap *heap, uint32_t child, bool *tie)
+/* The same when there are four: which is first cannot be predicted, so nothing branches on it. */
+static inline uint32_t first_of_four(const gyrei_heap *heap, uint32_t child)
 {
     const gyrei_heap_entry *four = &heap->entries[child];
     const uint32_t low = four[1].key < four[0].key;
     const uint32_t high = 2 + (four[3].key < four[2].key);
-    const uint32_t best = four[high].key < four[low].key ? high : low;
+    const uint32_t is_high = 0u - (uint32_t)(four[high].key < four[low].key);
 
-    *tie = (four[best ^ 1].key == four[best].key) | (four[low].key == four[high].key);
-    return child + best;
+    return child + (low ^ ((low ^ high) & is_high));
 }
 
 /* The first of the children from `child` on, of which at least one exists. */
 static inline uint32_t first_child(const gyrei_heap *heap, uint32_t child)
 {
-    const uint32_t end = child + ARITY < heap->count ? child + ARITY : heap->count;
     uint32_t best = child;
-    bool tie = true;
 
-    if (end == child + ARITY)
-        best = first_of_four(heap, child, &tie);
-    if (!tie)
-        return best;
-    best = child;
-    for (uint32_t i = child + 1; i < end; i++) {
-        if (before(&heap->entries[i], &heap->entries[best]))
+    if (child + ARITY <= heap->count)
+        return first_of_four(heap, child);
+    for (uint32_t i = child + 1; i < heap->count; i++) {
+        if (heap->entries[i].key < heap->entries[best].key)
             best = i;
     }
     return best;
@@ -137,7 +126,7 @@ static void sift_down(gyrei_heap *heap, uint32_t index, gyrei_heap_entry entry)
         if (child >= heap->count)
             break;
         best = first_child(heap, child);
-        if (!before(&heap->entries[best], &entry))
+        if (entry.key <= heap->entries[best].key)
             break;
         place(heap, index, heap->entries[best]);
         index = best;
@@ -145,10 +134,22 @@ static void sift_down(gyrei_heap *heap, uint32_t index, gyrei_heap_entry entry)
     place(heap, index, entry);
 }
 
+/*
+ * Asks for the grandparent of `index`: it is a cache miss of its own, and not known to be needed
+ * before the parent has come.
+ */
+static inline void fetch_grandparent(const gyrei_heap *heap, uint32_t index)
+{
+    const uint32_t parent = (index - 1) / ARITY;
+
+    if (index > ARITY)
+        __builtin_prefetch(&heap->entries[(parent - 1) / ARITY]);
+}
+
 /* Puts `entry` where it belongs, starting from `index`, which is free. */
 static void sift(gyrei_heap *heap, uint32_t index, gyrei_heap_entry entry)
 {
-    if (index > 0 && before(&entry, &heap->entries[(index - 1) / ARITY]))
+    if (index > 0 && entry.key < heap->entries[(index - 1) / ARITY].key)
         sift_up(heap, index, entry);
     else
         sift_down(heap, index, entry);
@@ -176,7 +177,16 @@ void gyrei_heap_update(gyrei_heap *heap, gyre_timer_node *node, uint64_t key)
     const uint32_t index = node->heap_index;
 
     GYRE_ASSERT(index < heap->count && heap->entries[index].node == node);
+    fetch_grandparent(heap, index);
     sift(heap, index, (gyrei_heap_entry){.key = key, .node = node});
+}
+
+void gyrei_heap_fetch(const gyrei_heap *heap, const gyre_timer_node *node)
+{
+    const uint32_t index = node->heap_index;
+
+    if (index > 0 && index < heap->count)
+        __builtin_prefetch(&heap->entries[(index - 1) / ARITY]);
 }
 
 const char *gyrei_heap_verify(const gyrei_heap *heap)
@@ -186,7 +196,7 @@ const char *gyrei_heap_verify(const gyrei_heap *heap)
     for (uint32_t i = 0; i < heap->count; i++) {
         if (heap->entries[i].node->heap_index != i)
             return "a timer is not at its place in the heap";
-        if (i > 0 && before(&heap->entries[i], &heap->entries[(i - 1) / ARITY]))
+        if (i > 0 && heap->entries[i].key < heap->entries[(i - 1) / ARITY].key)
             return "the timer heap is out of order";
     }
     return NULL;

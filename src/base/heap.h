@@ -1,5 +1,5 @@
 /*
- * A 4-ary min-heap of timer nodes, ordered by (key, sequence).
+ * A 4-ary min-heap of timer nodes, ordered by their keys; equals in any order.
  *
  * Keys stand beside the pointers in one array, so that sifting touches no node but to write its
  * index. Room is reserved before nodes are pushed, so that push cannot fail. A node knows its
@@ -33,12 +33,14 @@ void gyrei_heap_close(gyrei_heap *heap);
 /* Makes sure that one more node can be in the heap. GYRE_ENOMEM. Undone by gyrei_heap_unreserve. */
 int gyrei_heap_reserve(gyrei_heap *heap);
 void gyrei_heap_unreserve(gyrei_heap *heap);
-/* Pushes a node that is not in the heap; its sequence is set. */
+/* Pushes a node that is not in the heap. */
 void gyrei_heap_push(gyrei_heap *heap, gyre_timer_node *node, uint64_t key);
 /* Takes `node`, which is in the heap, out. */
 void gyrei_heap_remove(gyrei_heap *heap, gyre_timer_node *node);
-/* Gives a node of the heap another key; its sequence may have changed, too. */
+/* Gives a node of the heap another key. */
 void gyrei_heap_update(gyrei_heap *heap, gyre_timer_node *node, uint64_t key);
+/* Asks for what an update of `node` would look at first; it need not be in the heap. */
+void gyrei_heap_fetch(const gyrei_heap *heap, const gyre_timer_node *node);
 
 /* Whether the order and the nodes' places are right: NULL, or what is not. */
 const char *gyrei_heap_verify(const gyrei_heap *heap);
@@ -46,6 +48,12 @@ const char *gyrei_heap_verify(const gyrei_heap *heap);
 static inline gyre_timer_node *gyrei_heap_first(const gyrei_heap *heap)
 {
     return heap->count > 0 ? heap->entries[0].node : NULL;
+}
+
+/* The key of that node, which there must be. */
+static inline uint64_t gyrei_heap_first_key(const gyrei_heap *heap)
+{
+    return heap->entries[0].key;
 }
 
 #endif

@@ -11,6 +11,9 @@
  * the first of all. With slack the key is not the deadline: such a timer (WAITING_SLACK) is moved
  * at once.
  *
+ * Equals are common: connections of one turn with one timeout. The heap has them in any order, and
+ * they are put into that of their start once they are due, all of them together.
+ *
  * A timer is never run before deadline_ns; the loop wakes for the heap's key, which is the deadline
  * plus slack. Collecting ends at the first node of the heap that is not due, so that slack never
  * holds back a timer beyond its own latest moment.
@@ -26,7 +29,7 @@ enum { NODE_IDLE = 0, NODE_DUE, NODE_STOPPED, NODE_LATER, NODE_WAITING, NODE_WAI
 enum { TIMER_TUNED = GYREI_HANDLE_OWN };
 
 /* How many at the top are put where they belong in one go; the rest waits for the next turn. */
-enum { MOVES_MAX = 64 };
+enum { MOVES_MAX = 64, LINE_BYTES = 64 };
 
 int gyrei_timer_node_init(gyre_loop *loop, gyre_timer_node *node,
                           void (*fire)(gyre_loop *loop, gyre_timer_node *node))
@@ -44,45 +47,45 @@ void gyrei_timer_node_close(gyre_loop *loop, gyre_timer_node *node)
     gyrei_heap_unreserve(&loop->timers);
 }
 
-/* Leaves the node where it is in the heap; false if its key there is not to be known cheaply. */
-static inline bool leave_behind(gyre_timer_node *node)
+static bool stands_in_heap(const gyre_timer_node *node)
 {
-    if (node->state == NODE_WAITING)
-        node->later.key_ns = node->deadline_ns;
-    return node->state >= NODE_STOPPED && node->state <= NODE_WAITING;
+    return node->state >= NODE_STOPPED;
+}
+
+/* Puts the node where it belongs in the heap. */
+static void wait_from_now_on(gyre_loop *loop, gyre_timer_node *node, uint64_t slack_ns)
+{
+    const uint64_t key_ns = gyrei_time_add(node->deadline_ns, slack_ns);
+
+    if (stands_in_heap(node))
+        gyrei_heap_update(&loop->timers, node, key_ns);
+    else
+        gyrei_heap_push(&loop->timers, node, key_ns);
+    node->waiting.key_ns = key_ns;
+    node->state = slack_ns == 0 ? NODE_WAITING : NODE_WAITING_SLACK;
 }
 
 void gyrei_timer_node_start(gyre_loop *loop, gyre_timer_node *node, uint64_t deadline_ns,
                             uint64_t slack_ns)
 {
-    const uint64_t sequence = loop->timer_sequence++;
-
-    if (slack_ns == 0 && leave_behind(node) && deadline_ns > node->later.key_ns) {
-        node->deadline_ns = deadline_ns;
-        node->later.sequence = sequence;
-        node->state = NODE_LATER;
-        return;
-    }
     if (node->state == NODE_DUE)
-        gyrei_list_remove(&node->link);
+        gyrei_timer_node_stop(loop, node);
     node->deadline_ns = deadline_ns;
-    node->sequence = sequence;
-    if (node->state >= NODE_STOPPED)
-        gyrei_heap_update(&loop->timers, node, gyrei_time_add(deadline_ns, slack_ns));
+    node->waiting.sequence = loop->timer_sequence++;
+    if (slack_ns == 0 && stands_in_heap(node) && deadline_ns > node->waiting.key_ns)
+        node->state = NODE_LATER;
     else
-        gyrei_heap_push(&loop->timers, node, gyrei_time_add(deadline_ns, slack_ns));
-    node->state = slack_ns == 0 ? NODE_WAITING : NODE_WAITING_SLACK;
+        wait_from_now_on(loop, node, slack_ns);
 }
 
 void gyrei_timer_node_stop(gyre_loop *loop, gyre_timer_node *node)
 {
-    if (leave_behind(node)) {
+    (void)loop;
+    if (stands_in_heap(node)) {
         node->state = NODE_STOPPED;
         return;
     }
-    if (node->state == NODE_WAITING_SLACK)
-        gyrei_heap_remove(&loop->timers, node);
-    else if (node->state == NODE_DUE)
+    if (node->state == NODE_DUE)
         gyrei_list_remove(&node->link);
     node->state = NODE_IDLE;
 }
@@ -99,39 +102,141 @@ static void put_where_it_belongs(gyre_loop *loop, gyre_timer_node *node)
         node->state = NODE_IDLE;
         return;
     }
-    node->sequence = node->later.sequence;
-    node->state = NODE_WAITING;
-    gyrei_heap_update(&loop->timers, node, node->deadline_ns);
+    wait_from_now_on(loop, node, 0);
 }
 
 /*
  * The first timer of all, or NULL. Once `moves` are used up it may be one that was left behind: to
- * wake for its old key is early, and no harm.
+ * wake for its old key is early, and no harm. Equals of `key_ns` are moved all the same.
  */
-static gyre_timer_node *first_of_all(gyre_loop *loop, int *moves)
+static gyre_timer_node *first_of_all(gyre_loop *loop, uint64_t key_ns, int *moves)
 {
     gyre_timer_node *node = gyrei_heap_first(&loop->timers);
 
-    while (node != NULL && node->state<NODE_WAITING && * moves> 0) {
-        (*moves)--;
+    while (node != NULL && node->state < NODE_WAITING) {
+        if (*moves == 0 && gyrei_heap_first_key(&loop->timers) != key_ns)
+            return node;
+        *moves -= *moves > 0;
         put_where_it_belongs(loop, node);
         node = gyrei_heap_first(&loop->timers);
     }
     return node;
 }
 
+static gyre_timer_node *first_due(gyre_loop *loop, uint64_t key_ns, int *moves)
+{
+    gyre_timer_node *node = first_of_all(loop, key_ns, moves);
+
+    return node != NULL && node->state >= NODE_WAITING && node->deadline_ns <= loop->now_ns ? node
+                                                                                            : NULL;
+}
+
+static void append_due(gyre_loop *loop, gyre_timer_node *node)
+{
+    node->state = NODE_DUE;
+    gyrei_list_append(&loop->due, &node->link);
+}
+
+/* ---- equals: put in order of start by merging ---- */
+
+/* Lists through next_equal, each in order: list i has 2^i nodes, if `count` has bit i. */
+typedef struct equals {
+    gyre_timer_node *lists[32];
+    uint32_t count;
+} equals;
+
+static gyre_timer_node *merge(gyre_timer_node *a, gyre_timer_node *b)
+{
+    gyre_timer_node *first = NULL;
+    gyre_timer_node **end = &first;
+
+    while (a != NULL && b != NULL) {
+        gyre_timer_node **sooner = a->waiting.sequence < b->waiting.sequence ? &a : &b;
+
+        *end = *sooner;
+        end = &(*sooner)->waiting.next_equal;
+        *sooner = *end;
+    }
+    *end = a != NULL ? a : b;
+    return first;
+}
+
+static void equals_add(equals *all, gyre_timer_node *node)
+{
+    uint32_t i = 0;
+
+    node->waiting.next_equal = NULL;
+    for (; (all->count >> i & 1) != 0; i++)
+        node = merge(all->lists[i], node);
+    all->lists[i] = node;
+    all->count++;
+}
+
+static gyre_timer_node *equals_in_order(const equals *all)
+{
+    gyre_timer_node *first = NULL;
+
+    for (uint32_t i = 0; all->count >> i != 0; i++) {
+        if ((all->count >> i & 1) != 0)
+            first = merge(all->lists[i], first);
+    }
+    return first;
+}
+
+/*
+ * Collects `node`, taken out already, and all of its key that are due: the next of them is the
+ * first of the heap. Returns the one behind them.
+ */
+static gyre_timer_node *collect_equals(gyre_loop *loop, gyre_timer_node *node, int *moves)
+{
+    const uint64_t key_ns = gyrei_heap_first_key(&loop->timers);
+    gyre_timer_node *next = gyrei_heap_first(&loop->timers);
+    equals all;
+
+    all.count = 0;
+    equals_add(&all, node);
+    while (next != NULL && gyrei_heap_first_key(&loop->timers) == key_ns) {
+        gyrei_heap_remove(&loop->timers, next);
+        equals_add(&all, next);
+        next = first_due(loop, key_ns, moves);
+    }
+    for (node = equals_in_order(&all); node != NULL;) {
+        gyre_timer_node *equal = node->waiting.next_equal;
+
+        append_due(loop, node);
+        node = equal;
+    }
+    return next;
+}
+
 void gyrei_timers_collect(gyre_loop *loop)
 {
-    gyre_timer_node *node;
     int moves = MOVES_MAX;
+    gyre_timer_node *node;
 
     GYRE_ASSERT(loop->now_ns < UINT64_MAX && !loop->clock_due);
-    while ((node = first_of_all(loop, &moves)) != NULL && node->state >= NODE_WAITING &&
-           node->deadline_ns <= loop->now_ns) {
+    node = first_due(loop, 0, &moves);
+    while (node != NULL) {
+        const uint64_t key_ns = gyrei_heap_first_key(&loop->timers);
+        gyre_timer_node *next;
+
         gyrei_heap_remove(&loop->timers, node);
-        node->state = NODE_DUE;
-        gyrei_list_append(&loop->due, &node->link);
+        next = first_due(loop, key_ns, &moves);
+        if (next != NULL && gyrei_heap_first_key(&loop->timers) == key_ns)
+            next = collect_equals(loop, node, &moves);
+        else
+            append_due(loop, node);
+        node = next;
     }
+}
+
+/* Asks for the memory around the node after the next, while this one's callback runs. */
+static void fetch_next_due(const gyre_loop *loop)
+{
+    const char *node = (const char *)gyrei_list_next(gyrei_list_next(&loop->due));
+
+    for (int line = -1; line <= 0; line++)
+        __builtin_prefetch(node + (ptrdiff_t)line * LINE_BYTES);
 }
 
 bool gyrei_timers_run_next(gyre_loop *loop)
@@ -141,6 +246,7 @@ bool gyrei_timers_run_next(gyre_loop *loop)
 
     if (link == NULL)
         return false;
+    fetch_next_due(loop);
     node = GYRE_CONTAINER_OF(link, gyre_timer_node, link);
     GYRE_ASSERT(node->state == NODE_DUE && node->deadline_ns <= loop->now_ns);
     node->state = NODE_IDLE;
@@ -152,13 +258,7 @@ uint64_t gyrei_timers_next_ns(gyre_loop *loop)
 {
     int moves = MOVES_MAX;
 
-    return first_of_all(loop, &moves) != NULL ? loop->timers.entries[0].key : UINT64_MAX;
-}
-
-/* The key that the node's entry must have: one that was left behind knows it. */
-static uint64_t key_of(const gyre_timer_node *node)
-{
-    return node->state == NODE_WAITING ? node->deadline_ns : node->later.key_ns;
+    return first_of_all(loop, 0, &moves) != NULL ? gyrei_heap_first_key(&loop->timers) : UINT64_MAX;
 }
 
 static const char *verify_entry(const gyrei_heap_entry *entry)
@@ -167,11 +267,11 @@ static const char *verify_entry(const gyrei_heap_entry *entry)
 
     if (node->state < NODE_STOPPED || node->state > NODE_WAITING_SLACK)
         return "a timer that does not wait stands in the heap";
-    if (node->state != NODE_STOPPED && node->state != NODE_WAITING_SLACK &&
+    if ((node->state == NODE_LATER || node->state == NODE_WAITING) &&
         entry->key > node->deadline_ns)
         return "a timer would be late";
-    if (node->state == NODE_WAITING_SLACK ? entry->key < node->deadline_ns
-                                          : entry->key != key_of(node))
+    if (entry->key != node->waiting.key_ns ||
+        (node->state >= NODE_WAITING && entry->key < node->deadline_ns))
         return "a timer's key is not its own";
     return NULL;
 }
@@ -275,10 +375,13 @@ void gyre_timer_start_at(gyre_timer *timer, uint64_t deadline_ns, uint64_t repea
 void gyre_timer_start(gyre_timer *timer, uint64_t timeout_ns, uint64_t repeat_ns, gyre_timer_cb cb)
 {
     gyre_loop *loop = timer->handle.loop;
-    /* The loop's time may be a long callback old: counted from there the timer would be early. */
-    const uint64_t from = timeout_ns > 0 ? loop->env->now_ns(loop->env) : gyrei_loop_now_ns(loop);
+    uint64_t from_ns;
 
-    gyre_timer_start_at(timer, gyrei_time_add(from, timeout_ns), repeat_ns, cb);
+    /* Reading the clock waits for all loads before it and holds up those behind it. */
+    gyrei_heap_fetch(&loop->timers, &timer->node);
+    /* The loop's time may be a long callback old: counted from there the timer would be early. */
+    from_ns = timeout_ns > 0 ? loop->env->now_ns(loop->env) : gyrei_loop_now_ns(loop);
+    gyre_timer_start_at(timer, gyrei_time_add(from_ns, timeout_ns), repeat_ns, cb);
 }
 
 void gyre_timer_stop(gyre_timer *timer)

@@ -1,6 +1,6 @@
 /*
- * 1,000,000 timers between 0 and 1 s: none is early by CLOCK_MONOTONIC, all run once and in order.
- * Under a sanitizer a tenth of them.
+ * 1,000,000 timers between 0 and 1 s: none is early by CLOCK_MONOTONIC, all run once and in order;
+ * so do as many that share a few deadlines. Under a sanitizer a tenth of them.
  */
 #include "fixture.h"
 
@@ -12,6 +12,7 @@ typedef struct entry {
     gyre_timer timer;
     uint64_t earliest; /* by the clock before it was started */
     uint64_t deadline; /* as the loop has it */
+    uint64_t started;  /* the number of its start */
 } entry;
 
 static struct {
@@ -20,6 +21,7 @@ static struct {
     uint64_t ran;
     uint64_t last_deadline;
     uint64_t last_turn;
+    uint64_t last_started;
 } seen;
 
 /* A small generator, the same in each run. */
@@ -96,11 +98,57 @@ static void many_timers_are_stopped_in_any_order(void **state)
     assert_int_equal(seen.ran, count / 1000);
 }
 
+static void look_at_equal(gyre_timer *timer)
+{
+    const entry *self = GYRE_CONTAINER_OF(timer, entry, timer);
+
+    seen.ran++;
+    seen.unordered += self->deadline < seen.last_deadline ||
+                      (self->deadline == seen.last_deadline && self->started < seen.last_started);
+    seen.last_deadline = self->deadline;
+    seen.last_started = self->started;
+}
+
+/* A start, a start for an earlier or a later moment, or a stop. */
+static void do_something(entry *self, uint64_t number)
+{
+    if (next_random() % 4 == 0) {
+        gyre_timer_stop(&self->timer);
+        return;
+    }
+    self->deadline = 1 + next_random() % 8;
+    self->started = number;
+    gyre_timer_start_at(&self->timer, self->deadline, 0, look_at_equal);
+}
+
+static void many_equals_run_in_order_of_start(void **state)
+{
+    const size_t count = timer_count();
+    entry *entries = lasting(count * sizeof(*entries));
+    uint64_t active = 0;
+
+    (void)state;
+    seen.ran = 0;
+    seen.unordered = 0;
+    seen.last_deadline = 0;
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(gyre_timer_init(loop, &entries[i].timer), 0);
+    for (size_t i = 0; i < 3 * count; i++)
+        do_something(&entries[next_random() % count], i);
+    for (size_t i = 0; i < count; i++)
+        active += (uint64_t)gyre_is_active(&entries[i].timer.handle);
+    /* In as many turns as it takes, of which none begins among equals. */
+    assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
+    assert_int_equal(seen.ran, active);
+    assert_int_equal(seen.unordered, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         LOOP_TEST(none_of_many_timers_is_early),
         LOOP_TEST(many_timers_are_stopped_in_any_order),
+        LOOP_TEST(many_equals_run_in_order_of_start),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
