@@ -118,11 +118,22 @@ static void epoll_forget(gyrei_ready *ready, int fd, bool foreign)
                                          &event);
 }
 
-GYREI_HOT static int epoll_poll(gyrei_ready *ready, uint64_t timeout_ns)
+GYREI_HOT static int epoll_wait_begin(gyrei_ready *ready, uint64_t timeout_ns,
+                                      gyrei_wait_call *call)
 {
     epoll_poller *poller = poller_of(ready);
-    const int count =
-        ready->env->sys->epoll_wait(ready->env, poller->epoll, poller->events, BATCH, timeout_ns);
+
+    call->kind = GYREI_WAIT_EPOLL;
+    call->fd = poller->epoll;
+    call->epoll.events = poller->events;
+    call->epoll.max = BATCH;
+    call->epoll.timeout_ns = timeout_ns;
+    return 0;
+}
+
+GYREI_HOT static int epoll_wait_end(gyrei_ready *ready, int count)
+{
+    epoll_poller *poller = poller_of(ready);
 
     if (count < 0)
         return count == GYRE_EINTR ? 0 : count;
@@ -157,7 +168,8 @@ const gyrei_poller_ops gyrei_poller_epoll = {
     .close = epoll_close,
     .arm = epoll_arm,
     .forget = epoll_forget,
-    .wait = epoll_poll,
+    .wait_begin = epoll_wait_begin,
+    .wait_end = epoll_wait_end,
     .renew = epoll_renew,
     .fd = epoll_fd,
 };

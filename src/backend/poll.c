@@ -185,10 +185,13 @@ static void poll_forget(gyrei_ready *ready, int fd, bool foreign)
     remove_entry(poller_of(ready), fd);
 }
 
-static int poll_wait(gyrei_ready *ready, uint64_t timeout_ns)
+static int poll_wait(gyrei_ready *ready, uint64_t timeout_ns, gyrei_wait_call *call)
 {
     poll_poller *poller = poller_of(ready);
-    int left = ready->env->sys->poll(ready->env, poller->fds, poller->count, timeout_ns);
+    int left;
+
+    (void)call;
+    left = ready->env->sys->poll(ready->env, poller->fds, poller->count, timeout_ns);
 
     if (left < 0)
         return left == GYRE_EINTR ? 0 : left;
@@ -225,7 +228,7 @@ static const gyrei_poller_ops poller_poll = {
     .close = poll_close,
     .arm = poll_arm,
     .forget = poll_forget,
-    .wait = poll_wait,
+    .wait_begin = poll_wait,
     .renew = poll_renew,
     .fd = poll_fd,
 };

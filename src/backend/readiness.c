@@ -73,14 +73,34 @@ void gyrei_readiness_change_events(gyrei_backend *backend, gyre_op *op)
     gyrei_ready_change_events(ready_of(backend), op);
 }
 
-GYREI_HOT bool gyrei_readiness_perform(gyrei_backend *backend, gyre_op *op, gyrei_result *result)
+bool gyrei_readiness_perform(gyrei_backend *backend, gyre_op *op, gyrei_result *result)
 {
     return gyrei_ready_perform(ready_of(backend), op, result);
 }
 
-GYREI_HOT int gyrei_readiness_wait(gyrei_backend *backend, uint64_t timeout_ns)
+GYREI_HOT bool gyrei_readiness_recv_begin(gyrei_backend *backend, gyre_op *op,
+                                          gyrei_recv_call *call)
 {
-    return gyrei_ready_wait(ready_of(backend), timeout_ns);
+    return gyrei_ready_recv_begin(ready_of(backend), op, call);
+}
+
+GYREI_HOT bool gyrei_readiness_recv_end(gyrei_backend *backend, gyre_op *op,
+                                        const gyrei_recv_call *call, int64_t got,
+                                        gyrei_result *result)
+{
+    return gyrei_ready_recv_end(ready_of(backend), op, call, got, result);
+}
+
+GYREI_HOT int gyrei_readiness_wait_begin(gyrei_backend *backend, uint64_t timeout_ns,
+                                         gyrei_wait_call *call)
+{
+    return gyrei_ready_wait_begin(ready_of(backend), timeout_ns, call);
+}
+
+GYREI_HOT int gyrei_readiness_wait_end(gyrei_backend *backend, const gyrei_wait_call *call,
+                                       int result)
+{
+    return gyrei_ready_wait_end(ready_of(backend), call, result);
 }
 
 int gyrei_readiness_forked(gyrei_backend *backend)

@@ -20,7 +20,11 @@ int gyrei_readiness_submit(gyrei_backend *backend, gyre_op *op);
 void gyrei_readiness_cancel(gyrei_backend *backend, gyre_op *op);
 void gyrei_readiness_change_events(gyrei_backend *backend, gyre_op *op);
 bool gyrei_readiness_perform(gyrei_backend *backend, gyre_op *op, gyrei_result *result);
-int gyrei_readiness_wait(gyrei_backend *backend, uint64_t timeout_ns);
+bool gyrei_readiness_recv_begin(gyrei_backend *backend, gyre_op *op, gyrei_recv_call *call);
+bool gyrei_readiness_recv_end(gyrei_backend *backend, gyre_op *op, const gyrei_recv_call *call,
+                              int64_t got, gyrei_result *result);
+int gyrei_readiness_wait_begin(gyrei_backend *backend, uint64_t timeout_ns, gyrei_wait_call *call);
+int gyrei_readiness_wait_end(gyrei_backend *backend, const gyrei_wait_call *call, int result);
 int gyrei_readiness_forked(gyrei_backend *backend);
 int gyrei_readiness_fd(gyrei_backend *backend);
 int gyrei_readiness_flush(gyrei_backend *backend);
@@ -36,8 +40,10 @@ const char *gyrei_readiness_verify(gyrei_backend *backend);
     .attach = gyrei_readiness_attach, .forget = gyrei_readiness_forget,                            \
     .leave = gyrei_readiness_leave, .submit = gyrei_readiness_submit,                              \
     .cancel = gyrei_readiness_cancel, .change_events = gyrei_readiness_change_events,              \
-    .perform = gyrei_readiness_perform, .wait = gyrei_readiness_wait,                              \
-    .forked = gyrei_readiness_forked, .fd = gyrei_readiness_fd, .flush = gyrei_readiness_flush,    \
+    .perform = gyrei_readiness_perform, .recv_begin = gyrei_readiness_recv_begin,                  \
+    .recv_end = gyrei_readiness_recv_end, .wait_begin = gyrei_readiness_wait_begin,                \
+    .wait_end = gyrei_readiness_wait_end, .forked = gyrei_readiness_forked,                        \
+    .fd = gyrei_readiness_fd, .flush = gyrei_readiness_flush,                                      \
     .buf_base = gyrei_readiness_buf_base, .buf_keep = gyrei_readiness_buf_keep,                    \
     .buf_release = gyrei_readiness_buf_release, .buf_unkeep = gyrei_readiness_buf_unkeep,          \
     .verify = gyrei_readiness_verify

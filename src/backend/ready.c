@@ -23,6 +23,7 @@
 #include "base/hot.h"
 #include "base/list.h"
 #include "gyre/poll.h"
+#include "os/here.h"
 
 #include <stddef.h>
 #include <sys/stat.h>
@@ -325,16 +326,33 @@ GYREI_HOT void gyrei_ready_event(gyrei_ready *ready, uint64_t id, uint32_t event
     }
 }
 
-GYREI_HOT int gyrei_ready_wait(gyrei_ready *ready, uint64_t timeout_ns)
+GYREI_HOT int gyrei_ready_wait_begin(gyrei_ready *ready, uint64_t timeout_ns, gyrei_wait_call *call)
 {
-    const int unwatched = gyrei_ready_flush(ready);
     int error;
 
     /* Interest that the kernel refused has made its ops runnable; what it reports counts anyway. */
-    if (unwatched != 0 || gyrei_op_any_runnable(ready->loop))
+    call->error = gyrei_ready_flush(ready);
+    if (call->error != 0 || gyrei_op_any_runnable(ready->loop))
         timeout_ns = 0;
-    error = ready->ops->wait(ready, timeout_ns);
-    return unwatched != 0 ? unwatched : error;
+    error = ready->ops->wait_begin(ready, timeout_ns, call);
+    return call->error != 0 ? call->error : error;
+}
+
+GYREI_HOT int gyrei_ready_wait_end(gyrei_ready *ready, const gyrei_wait_call *call, int result)
+{
+    const int error = ready->ops->wait_end(ready, result);
+
+    return call->error != 0 ? call->error : error;
+}
+
+int gyrei_ready_look(gyrei_ready *ready)
+{
+    gyrei_wait_call call = {.kind = GYREI_WAIT_NONE};
+    const int error = gyrei_ready_wait_begin(ready, 0, &call);
+
+    if (call.kind == GYREI_WAIT_NONE)
+        return error;
+    return gyrei_ready_wait_end(ready, &call, gyrei_here_wait(ready->env, &call));
 }
 
 /* ---- the system calls, at dispatch ---- */
@@ -361,27 +379,42 @@ static bool go_on(gyrei_ready *ready, gyre_op *op, gyrei_result *result)
     return true;
 }
 
-static bool perform_recv(gyrei_ready *ready, gyre_op *op, gyrei_result *result)
+static bool is_pool_receive(const gyre_op *op)
 {
-    const bool lend = op->pointer == NULL;
-    char *base = lend ? gyrei_bufpool_lend(&ready->buffers) : op->pointer;
-    int64_t n;
+    return op->pointer == NULL;
+}
 
-    if (base == NULL) {
-        gyrei_op_parked(ready->loop, op);
-        gyrei_list_append(&ready->starved, &op->link);
-        return false;
-    }
-    n = ready->env->sys->recv(ready->env, op->fd, base, lend ? ready->buffers.bytes : op->arg32);
-    if (n <= 0 && lend)
-        gyrei_bufpool_release(&ready->buffers, base);
-    if (n == GYRE_EAGAIN)
-        return blocked(ready, op);
-    finished(result, n);
-    if (n <= 0)
+GYREI_HOT bool gyrei_ready_recv_begin(gyrei_ready *ready, gyre_op *op, gyrei_recv_call *call)
+{
+    call->fd = op->fd;
+    if (!is_pool_receive(op)) {
+        call->base = op->pointer;
+        call->len = op->arg32;
         return true;
-    if (lend) {
-        result->base = base;
+    }
+    call->base = gyrei_bufpool_lend(&ready->buffers);
+    call->len = ready->buffers.bytes;
+    if (call->base != NULL)
+        return true;
+    gyrei_op_parked(ready->loop, op);
+    gyrei_list_append(&ready->starved, &op->link);
+    return false;
+}
+
+GYREI_HOT bool gyrei_ready_recv_end(gyrei_ready *ready, gyre_op *op, const gyrei_recv_call *call,
+                                    int64_t got, gyrei_result *result)
+{
+    const bool lent = is_pool_receive(op);
+
+    if (got <= 0 && lent)
+        gyrei_bufpool_release(&ready->buffers, call->base);
+    if (got == GYRE_EAGAIN)
+        return blocked(ready, op);
+    finished(result, got);
+    if (got <= 0)
+        return true;
+    if (lent) {
+        result->base = call->base;
         result->flags |= GYREI_RESULT_BUFFER;
     }
     return go_on(ready, op, result);
@@ -531,10 +564,9 @@ static bool perform_file(gyrei_ready *ready, gyre_op *op, gyrei_result *result)
     return finished(result, value);
 }
 
-GYREI_HOT bool gyrei_ready_perform(gyrei_ready *ready, gyre_op *op, gyrei_result *result)
+bool gyrei_ready_perform(gyrei_ready *ready, gyre_op *op, gyrei_result *result)
 {
     switch ((gyrei_op_kind)op->kind) {
-    case GYREI_OP_RECV: return perform_recv(ready, op, result);
     case GYREI_OP_SEND: return perform_send(ready, op, result);
     case GYREI_OP_ACCEPT: return perform_accept(ready, op, result);
     case GYREI_OP_CONNECT: return perform_connect(ready, op, result);

@@ -40,8 +40,12 @@ typedef struct gyrei_poller_ops {
      * its owner may have given it other names (dup, fork), so that the close alone may not end it.
      */
     void (*forget)(gyrei_ready *ready, int fd, bool foreign);
-    /* Waits, and calls gyrei_ready_event for each event. 0 or an error; GYRE_EINTR is none. */
-    int (*wait)(gyrei_ready *ready, uint64_t timeout_ns);
+    /*
+     * Waits, and calls gyrei_ready_event for each event. 0 or an error; GYRE_EINTR is none. In the
+     * halves of the seam; the second may be NULL where the first is all.
+     */
+    int (*wait_begin)(gyrei_ready *ready, uint64_t timeout_ns, gyrei_wait_call *call);
+    int (*wait_end)(gyrei_ready *ready, int result);
     /* Replaces the kernel's object by a fresh one that watches nothing but wake_fd. */
     int (*renew)(gyrei_ready *ready);
     /* A descriptor that polls readable when wait would find something; GYRE_ENOTSUP. */
@@ -98,7 +102,13 @@ int gyrei_ready_submit(gyrei_ready *ready, gyre_op *op);
 void gyrei_ready_cancel(gyrei_ready *ready, gyre_op *op);
 void gyrei_ready_change_events(gyrei_ready *ready, gyre_op *op);
 bool gyrei_ready_perform(gyrei_ready *ready, gyre_op *op, gyrei_result *result);
-int gyrei_ready_wait(gyrei_ready *ready, uint64_t timeout_ns);
+bool gyrei_ready_recv_begin(gyrei_ready *ready, gyre_op *op, gyrei_recv_call *call);
+bool gyrei_ready_recv_end(gyrei_ready *ready, gyre_op *op, const gyrei_recv_call *call, int64_t got,
+                          gyrei_result *result);
+int gyrei_ready_wait_begin(gyrei_ready *ready, uint64_t timeout_ns, gyrei_wait_call *call);
+int gyrei_ready_wait_end(gyrei_ready *ready, const gyrei_wait_call *call, int result);
+/* Both, without waiting. */
+int gyrei_ready_look(gyrei_ready *ready);
 int gyrei_ready_forked(gyrei_ready *ready);
 int gyrei_ready_flush(gyrei_ready *ready);
 void gyrei_ready_release(gyrei_ready *ready, const void *base);

@@ -182,23 +182,35 @@ static bool uring_perform(gyrei_backend *backend, gyre_op *op, gyrei_result *res
 
 /* ---- waiting ---- */
 
-GYREI_HOT static int uring_wait(gyrei_backend *backend, uint64_t timeout_ns)
+/* Takes what the ring has, whatever else went wrong. */
+static int take_results(gyrei_uring *uring, int unwatched, int error)
 {
-    gyrei_uring *uring = uring_of(backend);
-    int unwatched;
-    int error;
-
-    gyrei_uring_embed_clear(uring);
-    gyrei_uring_pay_debts(uring);
-    /* What the set of foreign descriptors lacks holds up no result of the ring. */
-    unwatched = gyrei_uring_watch(uring);
-    if (unwatched != 0 || gyrei_op_any_runnable(uring->loop) || uring->waiting_due || uring->owes)
-        timeout_ns = 0;
-    error = gyrei_uring_enter(uring, timeout_ns);
     gyrei_uring_reap(uring);
     if (unwatched != 0)
         return unwatched;
     return error != 0 ? error : gyrei_uring_take_foreign(uring);
+}
+
+GYREI_HOT static int uring_wait_begin(gyrei_backend *backend, uint64_t timeout_ns,
+                                      gyrei_wait_call *call)
+{
+    gyrei_uring *uring = uring_of(backend);
+
+    gyrei_uring_embed_clear(uring);
+    gyrei_uring_pay_debts(uring);
+    /* What the set of foreign descriptors lacks holds up no result of the ring. */
+    call->error = gyrei_uring_watch(uring);
+    if (call->error != 0 || gyrei_op_any_runnable(uring->loop) || uring->waiting_due || uring->owes)
+        timeout_ns = 0;
+    gyrei_uring_enter_begin(uring, timeout_ns, call);
+    return call->kind == GYREI_WAIT_NONE ? take_results(uring, call->error, 0) : 0;
+}
+
+GYREI_HOT static int uring_wait_end(gyrei_backend *backend, const gyrei_wait_call *call, int result)
+{
+    gyrei_uring *uring = uring_of(backend);
+
+    return take_results(uring, call->error, gyrei_uring_enter_end(uring, call, result));
 }
 
 static int uring_flush(gyrei_backend *backend)
@@ -253,7 +265,8 @@ const gyrei_backend_ops gyrei_backend_uring = {
     .cancel = uring_cancel,
     .change_events = uring_change_events,
     .perform = uring_perform,
-    .wait = uring_wait,
+    .wait_begin = uring_wait_begin,
+    .wait_end = uring_wait_end,
     .forked = uring_forked,
     .fd = uring_fd,
     .flush = uring_flush,

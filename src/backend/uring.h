@@ -64,6 +64,9 @@ typedef struct gyrei_uring {
     bool foreign_due; /* the set has something to tell */
     int embed_fd;     /* -1 until asked for */
     int embed_event;
+    /* what a timed wait points to */
+    struct __kernel_timespec timeout;
+    struct io_uring_getevents_arg wait_arg;
     int32_t drained; /* how many requests the last GYREI_URING_DRAIN has cancelled */
     gyrei_uring_pool pool;
     gyrei_ready foreign;
@@ -84,7 +87,14 @@ void gyrei_uring_ring_close(gyrei_uring *uring, bool ours);
 struct io_uring_sqe *gyrei_uring_sqe(gyrei_uring *uring);
 /* Hands over what was prepared, without waiting. */
 int gyrei_uring_submit(gyrei_uring *uring);
-/* The system call of a turn: submits, waits, lets the kernel finish. None when none is needed. */
+/*
+ * The system call of a turn: submits, waits, lets the kernel finish. `call` stays GYREI_WAIT_NONE
+ * when none is needed.
+ */
+void gyrei_uring_enter_begin(gyrei_uring *uring, uint64_t timeout_ns, gyrei_wait_call *call);
+/* What has come of it: 0 or an error. */
+int gyrei_uring_enter_end(gyrei_uring *uring, const gyrei_wait_call *call, int result);
+/* Both, with the call. */
 int gyrei_uring_enter(gyrei_uring *uring, uint64_t timeout_ns);
 /* Takes completions in order while gyrei_uring_complete accepts them. */
 void gyrei_uring_reap(gyrei_uring *uring);

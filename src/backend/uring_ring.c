@@ -8,6 +8,7 @@
 #include "backend/uring.h"
 
 #include "base/hot.h"
+#include "os/here.h"
 
 /* A signal mask's bytes, as the kernel counts them; we pass none. */
 enum { SIGNAL_BYTES = 8 };
@@ -52,19 +53,25 @@ static bool kernel_waits(const gyrei_uring *uring)
             (IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN)) != 0;
 }
 
-static int enter(gyrei_uring *uring, uint32_t submit, uint64_t timeout_ns)
+static void prepare_enter(gyrei_uring *uring, uint32_t submit, uint64_t timeout_ns,
+                          gyrei_wait_call *call)
 {
-    const struct __kernel_timespec timeout = {.tv_sec = (int64_t)(timeout_ns / GYRE_SECOND),
-                                              .tv_nsec = (long long)(timeout_ns % GYRE_SECOND)};
-    const struct io_uring_getevents_arg argument = {.sigmask_sz = SIGNAL_BYTES,
-                                                    .ts = (uint64_t)(uintptr_t)&timeout};
-    const bool timed = timeout_ns != 0 && timeout_ns != GYREI_WAIT_FOREVER;
-    const uint32_t flags = uring->enter_flags | IORING_ENTER_GETEVENTS;
-    const uint32_t wait = timeout_ns != 0;
-
-    return uring->env->sys->uring_enter(uring->env, uring->enter_fd, submit, wait,
-                                        timed ? flags | IORING_ENTER_EXT_ARG : flags,
-                                        timed ? &argument : NULL, timed ? sizeof(argument) : 0);
+    call->kind = GYREI_WAIT_URING;
+    call->fd = uring->enter_fd;
+    call->uring.submit = submit;
+    call->uring.wait = timeout_ns != 0;
+    call->uring.flags = uring->enter_flags | IORING_ENTER_GETEVENTS;
+    call->uring.arg = NULL;
+    call->uring.arg_size = 0;
+    if (timeout_ns == 0 || timeout_ns == GYREI_WAIT_FOREVER)
+        return;
+    uring->timeout.tv_sec = (int64_t)(timeout_ns / GYRE_SECOND);
+    uring->timeout.tv_nsec = (long long)(timeout_ns % GYRE_SECOND);
+    uring->wait_arg.sigmask_sz = SIGNAL_BYTES;
+    uring->wait_arg.ts = (uint64_t)(uintptr_t)&uring->timeout;
+    call->uring.flags |= IORING_ENTER_EXT_ARG;
+    call->uring.arg = &uring->wait_arg;
+    call->uring.arg_size = sizeof(uring->wait_arg);
 }
 
 /*
@@ -76,20 +83,45 @@ static bool is_refusal(int result)
     return result == GYRE_EAGAIN || result == GYRE_EBUSY;
 }
 
-GYREI_HOT int gyrei_uring_enter(gyrei_uring *uring, uint64_t timeout_ns)
+GYREI_HOT void gyrei_uring_enter_begin(gyrei_uring *uring, uint64_t timeout_ns,
+                                       gyrei_wait_call *call)
 {
     const uint32_t submit = publish(uring);
-    int result;
 
-    if (submit == 0 && !kernel_waits(uring) &&
-        (timeout_ns == 0 || gyrei_uring_has_completions(uring)))
-        return 0;
-    result = enter(uring, submit, timeout_ns);
+    if (submit != 0 || kernel_waits(uring) ||
+        (timeout_ns != 0 && !gyrei_uring_has_completions(uring)))
+        prepare_enter(uring, submit, timeout_ns, call);
+}
+
+/* After a refusal: submits nothing and waits, not for long and not longer than `refused` would. */
+static int enter_again(gyrei_uring *uring, const gyrei_wait_call *refused)
+{
+    const bool soon = refused->uring.arg != NULL && uring->timeout.tv_sec == 0 &&
+                      uring->timeout.tv_nsec < (long long)REFUSED_NS;
+    const uint64_t timeout_ns = soon ? (uint64_t)uring->timeout.tv_nsec : REFUSED_NS;
+    gyrei_wait_call call;
+
+    prepare_enter(uring, 0, refused->uring.wait != 0 ? timeout_ns : 0, &call);
+    return gyrei_here_wait(uring->env, &call);
+}
+
+GYREI_HOT int gyrei_uring_enter_end(gyrei_uring *uring, const gyrei_wait_call *call, int result)
+{
     if (is_refusal(result) && !gyrei_uring_has_completions(uring))
-        result = enter(uring, 0, timeout_ns < REFUSED_NS ? timeout_ns : REFUSED_NS);
+        result = enter_again(uring, call);
     if (result == GYRE_EINTR || result == GYRE_ETIMEDOUT || is_refusal(result))
         return 0;
     return result < 0 ? result : 0;
+}
+
+int gyrei_uring_enter(gyrei_uring *uring, uint64_t timeout_ns)
+{
+    gyrei_wait_call call = {.kind = GYREI_WAIT_NONE};
+
+    gyrei_uring_enter_begin(uring, timeout_ns, &call);
+    if (call.kind == GYREI_WAIT_NONE)
+        return 0;
+    return gyrei_uring_enter_end(uring, &call, gyrei_here_wait(uring->env, &call));
 }
 
 GYREI_HOT void gyrei_uring_reap(gyrei_uring *uring)

@@ -77,7 +77,7 @@ GYREI_HOT int gyrei_uring_take_foreign(gyrei_uring *uring)
     if (!uring->foreign_due)
         return 0;
     uring->foreign_due = false;
-    return gyrei_ready_wait(&uring->foreign, 0);
+    return gyrei_ready_look(&uring->foreign);
 }
 
 /* ---- embedding ---- */

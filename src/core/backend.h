@@ -78,17 +78,28 @@ typedef struct gyrei_backend_ops {
     /*
      * Readiness: makes the system call of an op marked with gyrei_op_ready, at dispatch. True:
      * `result` is filled in; with GYREI_RESULT_MORE the op was parked again (gyrei_op_parked)
-     * before. False: it would block, and was parked again. NULL for completion backends.
+     * before. False: it would block, and was parked again.
+     *
+     * A RECV comes in two halves, between which the turn makes the call. recv_begin: False when
+     * there is no buffer for it now. recv_end: as perform, of what `call` has got. NULL for
+     * completion backends.
      */
     bool (*perform)(gyrei_backend *backend, gyre_op *op, gyrei_result *result);
+    bool (*recv_begin)(gyrei_backend *backend, gyre_op *op, gyrei_recv_call *call);
+    bool (*recv_end)(gyrei_backend *backend, gyre_op *op, const gyrei_recv_call *call, int64_t got,
+                     gyrei_result *result);
 
     /*
      * Flushes submissions and interest, waits at most `timeout_ns` (0: not at all;
      * GYREI_WAIT_FOREVER) for something to become runnable or config.wake_fd, and marks all that is
      * ready. May return early with nothing (EINTR). Does not wait when the run queue is not empty.
      * Errors: only what makes waiting impossible for good.
+     *
+     * In two halves, between which the turn makes the system call: unless `call` stays
+     * GYREI_WAIT_NONE, when the first half was all, and its answer is.
      */
-    int (*wait)(gyrei_backend *backend, uint64_t timeout_ns);
+    int (*wait_begin)(gyrei_backend *backend, uint64_t timeout_ns, gyrei_wait_call *call);
+    int (*wait_end)(gyrei_backend *backend, const gyrei_wait_call *call, int result);
 
     /*
      * In a forked child: new kernel objects; parked ops stay, those in the kernel finish with

@@ -25,6 +25,50 @@ struct gyrei_threads;
 
 typedef struct gyrei_env gyrei_env;
 
+/*
+ * System calls that somebody wants, and the turn makes: os/here.h says why. Each is a function of
+ * the table with what it is to be called with; a send of several buffers is sys->sendv.
+ */
+typedef struct gyrei_recv_call {
+    int fd;
+    void *base;
+    size_t len;
+} gyrei_recv_call;
+
+typedef struct gyrei_send_call {
+    int fd;
+    uint32_t count; /* of bufs */
+    const gyre_buf *bufs;
+    uint64_t bytes; /* the sum of them */
+    void *stream;   /* whose they are */
+} gyrei_send_call;
+
+typedef enum gyrei_wait_kind {
+    GYREI_WAIT_NONE = 0, /* nothing is to be called */
+    GYREI_WAIT_EPOLL,
+    GYREI_WAIT_URING
+} gyrei_wait_kind;
+
+typedef struct gyrei_wait_call {
+    gyrei_wait_kind kind;
+    int fd;
+    int error; /* for whoever wants the call: what went wrong before it */
+    union {
+        struct {
+            struct epoll_event *events;
+            int max;
+            uint64_t timeout_ns;
+        } epoll;
+        struct {
+            uint32_t submit;
+            uint32_t wait;
+            uint32_t flags;
+            const void *arg;
+            size_t arg_size;
+        } uring;
+    };
+} gyrei_wait_call;
+
 typedef struct gyrei_sys {
     /* sockets; descriptors are made close-on-exec and non-blocking in the same call */
     int (*socket)(const gyrei_env *env, int family, int type, int protocol);

@@ -18,11 +18,7 @@
 #include "core/timer.h"
 #include "os/here.h"
 
-/*
- * The path from the turn to a system call is one function. A processor that comes back from the
- * kernel does not remember the calls that led there, so that each function through which a recv, a
- * send or a wait returns costs some 8 ns: bench/README.md.
- */
+/* The turn is one function, and makes its system calls itself: os/here.h says why. */
 #define FLAT __attribute__((always_inline)) static inline
 
 typedef struct phase_spec {
@@ -92,6 +88,20 @@ FLAT void fetch_next(const gyre_loop *loop)
         __builtin_prefetch(next + i);
 }
 
+/* The system call of an op that is ready for it. False: it has no result yet. */
+FLAT bool perform(gyre_loop *loop, gyre_op *op, gyrei_result *result)
+{
+    gyrei_recv_call call;
+    int64_t got;
+
+    if (op->kind != GYREI_OP_RECV)
+        return loop->ops->perform(loop->backend, op, result);
+    if (!loop->ops->recv_begin(loop->backend, op, &call))
+        return false;
+    got = gyrei_here_recv(loop->env, &call);
+    return loop->ops->recv_end(loop->backend, op, &call, got, result);
+}
+
 /* One result of one operation. */
 FLAT bool run_op(gyre_loop *loop)
 {
@@ -107,7 +117,7 @@ FLAT bool run_op(gyre_loop *loop)
     op->flags &= (uint16_t)~GYREI_OP_IN_RUN_QUEUE;
     if ((op->flags & GYREI_OP_PERFORM) != 0) {
         op->flags &= (uint16_t)~GYREI_OP_PERFORM;
-        if (!loop->ops->perform(loop->backend, op, &result))
+        if (!perform(loop, op, &result))
             return true;
         if ((result.flags & GYREI_RESULT_MORE) == 0)
             gyrei_op_performed(loop, op);
@@ -282,8 +292,11 @@ static const phase_spec phase_close = {GYRE_PHASE_CLOSE, close_due, close_begin,
 /* Writes go out, and receives that were stopped are taken back. */
 FLAT void flush_writes(gyre_loop *loop)
 {
+    gyrei_send_call call;
+
     while (loop->flush_first != NULL) {
-        loop->flush(loop);
+        if (loop->send_begin(loop, &call))
+            loop->send_end(loop, &call, gyrei_here_send(loop->env, &call));
         close_let_go(loop);
     }
 }
@@ -319,6 +332,19 @@ static uint64_t sleep_ns(gyre_loop *loop)
     return next_ns > loop->now_ns ? next_ns - loop->now_ns : 0;
 }
 
+FLAT int wait_once(gyre_loop *loop, uint64_t timeout_ns)
+{
+    gyrei_wait_call call;
+    int result;
+
+    call.kind = GYREI_WAIT_NONE;
+    result = loop->ops->wait_begin(loop->backend, timeout_ns, &call);
+    if (call.kind == GYREI_WAIT_NONE)
+        return result;
+    result = gyrei_here_wait(loop->env, &call);
+    return loop->ops->wait_end(loop->backend, &call, result);
+}
+
 /*
  * Lets the kernel say what is ready. Sleeps again when it woke for nothing (a signal, a wake-up
  * that was served already), so that a ONCE does not end before what it waits for.
@@ -336,7 +362,7 @@ FLAT int wait_for_events(gyre_loop *loop, bool may_sleep)
             if (gyrei_remote_has_posts(loop->remote))
                 timeout_ns = 0;
         }
-        error = loop->ops->wait(loop->backend, timeout_ns);
+        error = wait_once(loop, timeout_ns);
         gyrei_remote_awake(loop->remote);
         loop->clock_due = true;
     } while (error == 0 && timeout_ns > 0 && sleep_ns(loop) > 0);

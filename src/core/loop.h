@@ -77,7 +77,12 @@ struct gyre_loop {
     uint32_t task_count;
     /* streams with writes to send or receives to cancel when the callback returns */
     gyre_stream *flush_first;
-    void (*flush)(gyre_loop *loop); /* the first one */
+    /*
+     * Flush the first one: what it sends next is in `call`, or nothing and it is out of the list;
+     * what the kernel has taken of it, or an error.
+     */
+    bool (*send_begin)(gyre_loop *loop, gyrei_send_call *call);
+    void (*send_end)(gyre_loop *loop, const gyrei_send_call *call, int64_t sent);
 
     gyrei_heap timers;
     gyre_link due; /* timer nodes collected in this timers phase */

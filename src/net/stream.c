@@ -39,19 +39,27 @@ static bool is_receiving(const gyre_stream *stream)
            stream->extra == NULL;
 }
 
-GYREI_HOT static void flush_first(gyre_loop *loop)
+GYREI_HOT static bool send_begin(gyre_loop *loop, gyrei_send_call *call)
 {
     gyre_stream *stream = loop->flush_first;
 
     loop->flush_first = stream->flush_next;
     stream->flags &= ~(uint32_t)GYREI_STREAM_FLUSH;
     if (gyrei_handle_is_closing(&stream->handle))
-        return;
+        return false;
     if ((stream->flags & GYREI_STREAM_LISTENING) != 0)
         gyrei_listen_settle(stream);
     else if ((stream->flags & GYREI_STREAM_CONNECTED) != 0 && !is_receiving(stream))
         gyrei_read_settle(stream);
-    gyrei_write_flush(stream);
+    return gyrei_write_begin(stream, call);
+}
+
+/* What is left goes with the next call, before any other stream's. */
+GYREI_HOT static void send_end(gyre_loop *loop, const gyrei_send_call *call, int64_t sent)
+{
+    (void)loop;
+    if (gyrei_write_end(call, sent))
+        gyrei_stream_want_flush(call->stream);
 }
 
 /* A stream whose memory goes before the next flush: made so outside of callbacks and of waits. */
@@ -84,7 +92,8 @@ static int need_streams(gyre_loop *loop)
     gyrei_list_init(&streams->paused);
     loop->streams = streams;
     loop->streams_close = streams_close;
-    loop->flush = flush_first;
+    loop->send_begin = send_begin;
+    loop->send_end = send_end;
     return 0;
 }
 

@@ -94,14 +94,18 @@ typedef struct gyrei_write_block {
     char bytes[];
 } gyrei_write_block;
 
+/* Buffers of several requests that one send gathers. */
+#define GYREI_WRITE_VECTORS 64
+
 /* What net/ keeps for each loop. */
 typedef struct gyrei_streams {
     gyre_link paused;
     gyrei_write_block *free_blocks; /* through req.task.link.next */
     uint32_t free_count;
     uint32_t cork_len;
-    gyre_stream *corked;     /* the stream whose bytes are in `cork`, or NULL */
-    gyrei_write_block *cork; /* made when it is needed first */
+    gyre_stream *corked;                   /* the stream whose bytes are in `cork`, or NULL */
+    gyrei_write_block *cork;               /* made when it is needed first */
+    gyre_buf vectors[GYREI_WRITE_VECTORS]; /* of the send under way */
 } gyrei_streams;
 
 static inline int gyrei_stream_fd(const gyre_stream *stream)
@@ -180,12 +184,14 @@ int gyrei_read_put_unread(gyre_stream *stream, const char *bytes, size_t len, in
 
 /* ---- write.c ---- */
 
+/* What is corked, or queued, and can go now: false if there is nothing. */
+bool gyrei_write_begin(gyre_stream *stream, gyrei_send_call *call);
+/* Of what gyrei_write_begin said, `sent` bytes are gone, or an error came. True: there is more. */
+bool gyrei_write_end(const gyrei_send_call *call, int64_t sent);
 /* Sends what is queued as far as the kernel takes it now; the rest goes by operation. */
 void gyrei_write_send(gyre_stream *stream);
 /* Ends all queued writes with `error`, at once or when the send in flight has ended. */
 void gyrei_write_fail(gyre_stream *stream, int error);
-/* Sends what is corked, and what is queued. */
-void gyrei_write_flush(gyre_stream *stream);
 /* The slow half of uncork. */
 void gyrei_write_take_cork(gyre_stream *stream);
 

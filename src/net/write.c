@@ -18,11 +18,11 @@
 #include "net/stream.h"
 
 #include "base/hot.h"
+#include "os/here.h"
 
 #include <string.h>
 
 enum {
-    VECTORS = 64,         /* buffers of several requests that one send gathers */
     VECTORS_MAX = 1024,   /* buffers of one request in one send: Linux's IOV_MAX */
     COPY_TRY_BYTES = 1024 /* a copy from here on costs more than the chance to send without one */
 };
@@ -143,38 +143,6 @@ static void consume(gyre_stream *stream, uint64_t sent)
     }
 }
 
-/* The buffers at the queue's head, up to a shutdown. Sets `bytes` to their sum. */
-static uint32_t gather(const gyre_stream *stream, gyre_buf *vectors, uint64_t *bytes)
-{
-    uint32_t count = 0;
-
-    *bytes = 0;
-    for (gyre_link *link = stream->writes.next; link != &stream->writes; link = link->next) {
-        const gyre_write_req *req = GYRE_CONTAINER_OF(link, gyre_write_req, task.link);
-
-        if (req->kind == GYREI_WRITE_SHUTDOWN)
-            break;
-        for (uint32_t i = 0; i < req->buf_count; i++) {
-            if (count == VECTORS)
-                return count;
-            vectors[count] = req->bufs[i];
-            *bytes += vectors[count].len;
-            count++;
-        }
-    }
-    return count;
-}
-
-static int64_t send_now(gyre_stream *stream, const gyre_buf *bufs, uint32_t count)
-{
-    const gyre_loop *loop = stream->handle.loop;
-    const gyrei_sys *sys = loop->env->sys;
-    const int fd = gyrei_stream_fd(stream);
-
-    return count == 1 ? sys->send(loop->env, fd, bufs->base, bufs->len)
-                      : sys->sendv(loop->env, fd, bufs, count);
-}
-
 /* The socket is full: the rest of the first request goes when there is room. */
 static void send_later(gyre_stream *stream)
 {
@@ -196,21 +164,40 @@ static void shut_down(gyre_stream *stream)
     finish_first(stream, loop->env->sys->shutdown(loop->env, gyrei_stream_fd(stream), SHUT_WR));
 }
 
-/* Sends a long array as it is, as far as one call takes it, and short ones of several requests. */
-static int64_t send_head(gyre_stream *stream, uint64_t *bytes)
+/* The buffers of requests at the queue's head, up to a shutdown. */
+static void gather(gyre_stream *stream, gyrei_send_call *call)
+{
+    gyre_buf *vectors = gyrei_streams_of(stream->handle.loop)->vectors;
+
+    call->bufs = vectors;
+    for (gyre_link *link = stream->writes.next; link != &stream->writes; link = link->next) {
+        const gyre_write_req *req = GYRE_CONTAINER_OF(link, gyre_write_req, task.link);
+
+        if (req->kind == GYREI_WRITE_SHUTDOWN)
+            return;
+        for (uint32_t i = 0; i < req->buf_count; i++) {
+            if (call->count == GYREI_WRITE_VECTORS)
+                return;
+            vectors[call->count++] = req->bufs[i];
+            call->bytes += req->bufs[i].len;
+        }
+    }
+}
+
+/* One request as it is, as far as one call takes it, or short ones together. */
+static void take_head(gyre_stream *stream, gyrei_send_call *call)
 {
     const gyre_write_req *req = first_write(stream);
-    gyre_buf vectors[VECTORS];
-    uint32_t count;
 
-    if (req->buf_count > VECTORS) {
-        *bytes = 0;
-        for (count = 0; count < req->buf_count && count < VECTORS_MAX; count++)
-            *bytes += req->bufs[count].len;
-        return *bytes > 0 ? send_now(stream, req->bufs, count) : 0;
+    call->count = 0;
+    call->bytes = 0;
+    if (req != last_write(stream) && req->buf_count <= GYREI_WRITE_VECTORS) {
+        gather(stream, call);
+        return;
     }
-    count = gather(stream, vectors, bytes);
-    return *bytes > 0 ? send_now(stream, vectors, count) : 0;
+    call->bufs = req->bufs;
+    while (call->count < req->buf_count && call->count < VECTORS_MAX)
+        call->bytes += req->bufs[call->count++].len;
 }
 
 /* Of `bytes` that were given to one call it has taken `sent`. False: no more can be done now. */
@@ -231,59 +218,65 @@ static bool account(gyre_stream *stream, uint64_t bytes, int64_t sent)
     return false;
 }
 
-/* One send of what fits in one call. */
-static bool send_some(gyre_stream *stream)
+/* Something of the queue is done, or all of it. */
+static void queue_moved(gyre_stream *stream)
 {
-    uint64_t bytes;
-    const int64_t sent = send_head(stream, &bytes);
-
-    return account(stream, bytes, sent);
+    gyrei_limits_queue_changed(stream);
+    gyrei_stream_update_active(stream);
+    close_if_finished(stream);
 }
 
-/* All that is queued, as far as the kernel takes it. */
-static void send_queue(gyre_stream *stream)
+static bool can_send(const gyre_stream *stream)
 {
-    gyre_write_req *req;
-
-    while ((req = first_write(stream)) != NULL) {
-        if (req->kind == GYREI_WRITE_SHUTDOWN)
-            shut_down(stream);
-        else if (!send_some(stream))
-            break;
-    }
+    return !gyrei_list_empty(&stream->writes) && gyrei_op_is_idle(&stream->out) &&
+           (stream->flags & GYREI_STREAM_CONNECTED) != 0;
 }
 
-/*
- * False, and nothing is done, unless the queue is one copied write: so it mostly is when a callback
- * returns, and mostly the socket takes it whole.
- */
-static bool send_only_copy(gyre_stream *stream)
+/* Requests at the queue's head that need no send are done on the way. */
+static bool begin_queued(gyre_stream *stream, gyrei_send_call *call)
 {
-    gyre_write_req *req = first_write(stream);
-    int64_t sent;
+    bool found = false;
 
-    if (req == NULL || req != last_write(stream) || req->kind != GYREI_WRITE_COPY)
+    if (!can_send(stream))
         return false;
-    sent = send_now(stream, req->bufs, 1);
-    if (sent != (int64_t)req->bytes) {
-        (void)account(stream, req->bytes, sent);
-        return true;
+    gyrei_handle_hold(&stream->handle);
+    while (!found && !gyrei_list_empty(&stream->writes)) {
+        if (first_write(stream)->kind == GYREI_WRITE_SHUTDOWN) {
+            shut_down(stream);
+            continue;
+        }
+        take_head(stream, call);
+        found = call->bytes > 0;
+        if (!found)
+            consume(stream, 0);
     }
-    gyrei_limits_active(stream);
-    finish_first(stream, 0);
-    return true;
+    if (!found)
+        queue_moved(stream);
+    gyrei_handle_release(&stream->handle);
+    return found;
+}
+
+static bool end_queued(gyre_stream *stream, const gyrei_send_call *call, int64_t sent)
+{
+    bool more;
+
+    gyrei_handle_hold(&stream->handle);
+    more = account(stream, call->bytes, sent) && can_send(stream);
+    queue_moved(stream);
+    gyrei_handle_release(&stream->handle);
+    return more;
 }
 
 void gyrei_write_send(gyre_stream *stream)
 {
-    if (!gyrei_op_is_idle(&stream->out) || (stream->flags & GYREI_STREAM_CONNECTED) == 0)
-        return;
+    const gyre_loop *loop = stream->handle.loop;
+    gyrei_send_call call = {.fd = gyrei_stream_fd(stream)};
+
     gyrei_handle_hold(&stream->handle);
-    if (!send_only_copy(stream))
-        send_queue(stream);
-    gyrei_limits_queue_changed(stream);
-    gyrei_stream_update_active(stream);
-    close_if_finished(stream);
+    while (begin_queued(stream, &call) &&
+           end_queued(stream, &call, gyrei_here_send(loop->env, &call)))
+        ;
+    queue_moved(stream);
     gyrei_handle_release(&stream->handle);
 }
 
@@ -398,33 +391,46 @@ void gyrei_write_take_cork(gyre_stream *stream)
     enqueue_block(stream, block, streams->cork_len);
 }
 
-/* True: the corked bytes are gone. Else they are a request like others, sent as far as may be. */
-static bool send_cork(gyre_stream *stream)
+static void begin_corked(gyrei_streams *streams, gyrei_send_call *call)
 {
-    const gyre_loop *loop = stream->handle.loop;
-    gyrei_streams *streams = gyrei_streams_of(loop);
-    const size_t len = streams->cork_len;
-    const int64_t sent =
-        loop->env->sys->send(loop->env, gyrei_stream_fd(stream), streams->cork->bytes, len);
-
-    if (sent == (int64_t)len) {
-        streams->corked = NULL;
-        stream->queued_bytes -= len;
-        gyrei_limits_active(stream);
-        gyrei_limits_queue_changed(stream);
-        return true;
-    }
-    gyrei_write_uncork(stream);
-    (void)account(stream, len, sent);
-    return false;
+    streams->vectors[0] = (gyre_buf){.base = streams->cork->bytes, .len = streams->cork_len};
+    call->bufs = streams->vectors;
+    call->count = 1;
+    call->bytes = streams->cork_len;
 }
 
-GYREI_HOT void gyrei_write_flush(gyre_stream *stream)
+/* Corked bytes that are not gone whole are a request like others. */
+static bool end_corked(gyre_stream *stream, const gyrei_send_call *call, int64_t sent)
 {
-    if (gyrei_write_is_corked(stream) && send_cork(stream))
-        return;
-    if (!gyrei_list_empty(&stream->writes))
-        gyrei_write_send(stream);
+    if (sent == (int64_t)call->bytes) {
+        gyrei_streams_of(stream->handle.loop)->corked = NULL;
+        stream->queued_bytes -= call->bytes;
+        gyrei_limits_active(stream);
+        gyrei_limits_queue_changed(stream);
+        return false;
+    }
+    gyrei_write_uncork(stream);
+    return end_queued(stream, call, sent);
+}
+
+GYREI_HOT bool gyrei_write_begin(gyre_stream *stream, gyrei_send_call *call)
+{
+    gyrei_streams *streams = gyrei_streams_of(stream->handle.loop);
+
+    call->stream = stream;
+    call->fd = gyrei_stream_fd(stream);
+    if (streams->corked != stream)
+        return begin_queued(stream, call);
+    begin_corked(streams, call);
+    return true;
+}
+
+GYREI_HOT bool gyrei_write_end(const gyrei_send_call *call, int64_t sent)
+{
+    gyre_stream *stream = call->stream;
+
+    return gyrei_write_is_corked(stream) ? end_corked(stream, call, sent)
+                                         : end_queued(stream, call, sent);
 }
 
 /* ---- the user's side ---- */
@@ -466,6 +472,7 @@ int gyre_write(gyre_stream *stream, gyre_write_req *req, const gyre_buf *bufs, u
 
 int64_t gyre_try_write(gyre_stream *stream, const gyre_buf *bufs, uint32_t buf_count)
 {
+    gyrei_send_call call = {.bufs = bufs, .count = buf_count};
     const int error = check_writable(stream);
     int64_t sent;
 
@@ -474,7 +481,8 @@ int64_t gyre_try_write(gyre_stream *stream, const gyre_buf *bufs, uint32_t buf_c
         return error;
     if (!gyrei_list_empty(&stream->writes) || gyrei_write_is_corked(stream))
         return GYRE_EAGAIN;
-    sent = send_now(stream, bufs, buf_count);
+    call.fd = gyrei_stream_fd(stream);
+    sent = gyrei_here_send(stream->handle.loop->env, &call);
     if (sent > 0)
         gyrei_limits_active(stream);
     else if (sent < 0 && sent != GYRE_EAGAIN)

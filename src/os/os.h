@@ -51,6 +51,15 @@ void gyrei_os_unmap(const gyrei_env *env, void *pages, size_t bytes);
 /* ---- os/linux/linux.c ---- */
 int gyrei_os_close(const gyrei_env *env, int fd);
 int gyrei_os_epoll_ctl(const gyrei_env *env, int epoll, int how, int fd, struct epoll_event *event);
+int64_t gyrei_os_recv(const gyrei_env *env, int fd, void *base, size_t len);
+int64_t gyrei_os_send(const gyrei_env *env, int fd, const void *base, size_t len);
+int64_t gyrei_os_sendv(const gyrei_env *env, int fd, const gyre_buf *bufs, uint32_t count);
+int gyrei_os_epoll_wait(const gyrei_env *env, int epoll, struct epoll_event *events, int max,
+                        uint64_t timeout_ns);
+int gyrei_os_uring_enter(const gyrei_env *env, int ring, uint32_t submit, uint32_t wait,
+                         uint32_t flags, const void *arg, size_t arg_size);
+/* After a call that was interrupted and that no library between knows of: linux.c. */
+void gyrei_os_run_signal_handlers(void);
 
 /* ---- os/linux/thread.c ---- */
 extern const struct gyrei_threads gyrei_os_threads;

@@ -258,11 +258,12 @@ static void rotate(gyrei_sim_poller *poller, uint32_t count)
         gyrei_list_append(&poller->ready, gyrei_list_pop(&poller->ready));
 }
 
-static int wait_poller(gyrei_ready *ready, uint64_t timeout_ns)
+static int wait_poller(gyrei_ready *ready, uint64_t timeout_ns, gyrei_wait_call *call)
 {
     gyrei_sim_poller *poller = poller_of(ready);
     uint32_t count;
 
+    (void)call;
     if (ready->wake_fd >= 0) {
         const int error = gyrei_sim_sleep(&poller->base, timeout_ns);
 
@@ -300,7 +301,7 @@ const gyrei_poller_ops gyrei_sim_poller_ops = {
     .close = close_poller,
     .arm = arm,
     .forget = forget,
-    .wait = wait_poller,
+    .wait_begin = wait_poller,
     .renew = renew,
     .fd = descriptor,
 };

@@ -179,11 +179,12 @@ static bool ring_ready(const gyrei_sim_loop *loop)
            (ring->foreign_used && gyrei_sim_poller_ready(ring->foreign.poller));
 }
 
-static int ring_wait(gyrei_backend *backend, uint64_t timeout_ns)
+static int ring_wait(gyrei_backend *backend, uint64_t timeout_ns, gyrei_wait_call *call)
 {
     gyrei_sim_ring *ring = ring_of(backend);
     int error = gyrei_ready_flush(&ring->foreign);
 
+    (void)call;
     if (error == 0)
         error =
             gyrei_sim_sleep(&ring->base, gyrei_op_any_runnable(ring->base.loop) ? 0 : timeout_ns);
@@ -191,7 +192,7 @@ static int ring_wait(gyrei_backend *backend, uint64_t timeout_ns)
         return error == GYRE_EINTR ? 0 : error;
     ring->base.woken = false;
     if (ring->foreign_used)
-        error = gyrei_ready_wait(&ring->foreign, 0);
+        error = gyrei_ready_look(&ring->foreign);
     reap_all(ring);
     return error;
 }
@@ -341,7 +342,7 @@ const gyrei_backend_ops gyrei_backend_sim_ring = {
     .cancel = ring_cancel,
     .change_events = ring_change_events,
     .perform = ring_perform,
-    .wait = ring_wait,
+    .wait_begin = ring_wait,
     .forked = ring_forked,
     .fd = ring_fd,
     .flush = ring_flush,

@@ -3,7 +3,6 @@
  * io_uring. And the table of all system calls, gyrei_env_os. SIGPIPE never comes: every send says
  * MSG_NOSIGNAL.
  */
-#include "base/hot.h"
 #include "os/here.h"
 
 #include <errno.h>
@@ -39,41 +38,28 @@ static int os_accept(const gyrei_env *env, int fd)
     do {
         result = gyrei_call_accept(fd, SOCK_NONBLOCK | SOCK_CLOEXEC);
     } while (result == -EINTR);
-    return (int)gyrei_here_answer(result);
+    return (int)gyrei_os_answer(result);
 }
 
-/* The descriptor is gone even when close says EINTR: never closed a second time. */
 int gyrei_os_close(const gyrei_env *env, int fd)
 {
-    const long result = gyrei_call_close(fd);
-
     (void)env;
-    return result == -EINTR ? 0 : (int)gyrei_here_answer(result);
+    return gyrei_os_here_close(fd);
 }
 
-GYREI_HOT static int64_t os_recv(const gyrei_env *env, int fd, void *base, size_t len)
+int64_t gyrei_os_recv(const gyrei_env *env, int fd, void *base, size_t len)
 {
-    long result;
-
     (void)env;
-    do {
-        result = gyrei_call_recv(fd, base, len);
-    } while (result == -EINTR);
-    return gyrei_here_answer(result);
+    return gyrei_os_here_recv(fd, base, len);
 }
 
-GYREI_HOT static int64_t os_send(const gyrei_env *env, int fd, const void *base, size_t len)
+int64_t gyrei_os_send(const gyrei_env *env, int fd, const void *base, size_t len)
 {
-    long result;
-
     (void)env;
-    do {
-        result = gyrei_call_send(fd, base, len);
-    } while (result == -EINTR);
-    return gyrei_here_answer(result);
+    return gyrei_os_here_send(fd, base, len);
 }
 
-static int64_t os_sendv(const gyrei_env *env, int fd, const gyre_buf *bufs, uint32_t count)
+int64_t gyrei_os_sendv(const gyrei_env *env, int fd, const gyre_buf *bufs, uint32_t count)
 {
     union {
         const gyre_buf *bufs;
@@ -89,7 +75,7 @@ static int64_t os_sendv(const gyrei_env *env, int fd, const gyre_buf *bufs, uint
     do {
         result = gyrei_call_sendmsg(fd, &message);
     } while (result == -EINTR);
-    return gyrei_here_answer(result);
+    return gyrei_os_answer(result);
 }
 
 static int os_openat2(const gyrei_env *env, int directory, const char *path,
@@ -158,43 +144,19 @@ static int os_epoll_create(const gyrei_env *env)
 int gyrei_os_epoll_ctl(const gyrei_env *env, int epoll, int how, int fd, struct epoll_event *event)
 {
     (void)env;
-    return (int)gyrei_here_answer(gyrei_call_epoll_ctl(epoll, how, fd, event));
+    return gyrei_os_here_epoll_ctl(epoll, how, fd, event);
 }
 
-/* Rounded up, so that a kernel without nanoseconds never wakes us before the deadline. */
-static int milliseconds(uint64_t timeout_ns)
+int gyrei_os_epoll_wait(const gyrei_env *env, int epoll, struct epoll_event *events, int max,
+                        uint64_t timeout_ns)
 {
-    const uint64_t ms = (timeout_ns + GYRE_MILLISECOND - 1) / GYRE_MILLISECOND;
-
-    return ms > INT32_MAX ? INT32_MAX : (int)ms;
-}
-
-static struct timespec interval(uint64_t timeout_ns)
-{
-    return (struct timespec){.tv_sec = (time_t)(timeout_ns / GYRE_SECOND),
-                             .tv_nsec = (long)(timeout_ns % GYRE_SECOND)};
-}
-
-GYREI_HOT static int os_epoll_wait(const gyrei_env *env, int epoll, struct epoll_event *events,
-                                   int max, uint64_t timeout_ns)
-{
-    struct timespec timeout;
-    long result;
-
     (void)env;
-    if (timeout_ns == 0 || timeout_ns == UINT64_MAX)
-        return (int)gyrei_here_answer(
-            gyrei_call_epoll_wait(epoll, events, max, timeout_ns == 0 ? 0 : -1));
-    timeout = interval(timeout_ns);
-    result = gyrei_call_epoll_pwait2(epoll, events, max, &timeout);
-    if (result == -ENOSYS || result == -EPERM)
-        result = gyrei_call_epoll_wait(epoll, events, max, milliseconds(timeout_ns));
-    return (int)gyrei_here_answer(result);
+    return gyrei_os_here_epoll_wait(epoll, events, max, timeout_ns);
 }
 
 static int os_poll(const gyrei_env *env, struct pollfd *fds, uint32_t count, uint64_t timeout_ns)
 {
-    const struct timespec timeout = interval(timeout_ns);
+    const struct timespec timeout = gyrei_os_interval(timeout_ns);
 
     (void)env;
     return (int)gyrei_os_result(
@@ -255,28 +217,23 @@ static int os_uring_setup(const gyrei_env *env, uint32_t entries, struct io_urin
  * TSan runs a signal's handler at the next call that it knows, and syscall(2) is none: a handler
  * whose signal ended a sleep here would wait for an event that only itself would cause.
  */
-static void run_signal_handlers(void)
+void gyrei_os_run_signal_handlers(void)
 {
     const struct timespec none = {0};
 
     (void)nanosleep(&none, NULL);
 }
 #else
-static void run_signal_handlers(void)
+void gyrei_os_run_signal_handlers(void)
 {
 }
 #endif
 
-GYREI_HOT static int os_uring_enter(const gyrei_env *env, int ring, uint32_t submit, uint32_t wait,
-                                    uint32_t flags, const void *arg, size_t arg_size)
+int gyrei_os_uring_enter(const gyrei_env *env, int ring, uint32_t submit, uint32_t wait,
+                         uint32_t flags, const void *arg, size_t arg_size)
 {
-    const int result = (int)gyrei_here_answer(
-        gyrei_call(SYS_io_uring_enter, ring, submit, wait, flags, (long)arg, (long)arg_size));
-
     (void)env;
-    if (result == GYRE_EINTR)
-        run_signal_handlers();
-    return result;
+    return gyrei_os_here_uring_enter(ring, submit, wait, flags, arg, arg_size);
 }
 
 static int os_uring_register(const gyrei_env *env, int ring, uint32_t what, void *arg,
@@ -309,9 +266,9 @@ static const gyrei_sys sys = {
     .listen = gyrei_os_listen,
     .accept = os_accept,
     .connect = gyrei_os_connect,
-    .recv = os_recv,
-    .send = os_send,
-    .sendv = os_sendv,
+    .recv = gyrei_os_recv,
+    .send = gyrei_os_send,
+    .sendv = gyrei_os_sendv,
     .shutdown = gyrei_os_shutdown,
     .local_address = gyrei_os_local_address,
     .peer_address = gyrei_os_peer_address,
@@ -329,14 +286,14 @@ static const gyrei_sys sys = {
     .file_mode = gyrei_os_file_mode,
     .epoll_create = os_epoll_create,
     .epoll_ctl = gyrei_os_epoll_ctl,
-    .epoll_wait = os_epoll_wait,
+    .epoll_wait = gyrei_os_epoll_wait,
     .poll = os_poll,
     .event_create = os_event_create,
     .event_write = os_event_write,
     .event_read = os_event_read,
     .event_renew = os_event_renew,
     .uring_setup = os_uring_setup,
-    .uring_enter = os_uring_enter,
+    .uring_enter = gyrei_os_uring_enter,
     .uring_register = os_uring_register,
     .map = gyrei_os_map,
     .unmap = gyrei_os_unmap,
