@@ -175,9 +175,9 @@ static void on_accepted(gyre_loop *loop, gyre_op *op, const gyrei_result *result
 {
     gyre_stream *listener = GYRE_CONTAINER_OF(op, gyre_stream, in);
 
-    gyrei_handle_hold(&listener->handle);
-    if ((result->flags & GYREI_RESULT_MORE) == 0)
-        gyrei_stream_op_ended(listener);
+    /* Held until the end, and if not by the accept that was: the callback may close it. */
+    if ((result->flags & GYREI_RESULT_MORE) != 0)
+        gyrei_handle_hold(&listener->handle);
     if (gyrei_handle_is_closing(&listener->handle)) {
         if (result->value >= 0)
             (void)loop->env->sys->close(loop->env, result->value);

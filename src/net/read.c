@@ -189,10 +189,9 @@ GYREI_HOT static void on_received(gyre_loop *loop, gyre_op *op, const gyrei_resu
             take_bytes(stream, result);
         return;
     }
-    /* Held until the end: the callbacks may close the stream. */
-    gyrei_handle_hold(&stream->handle);
-    if (last)
-        gyrei_stream_op_ended(stream);
+    /* Held until the end, by the receive that was: the callbacks may close the stream. */
+    if (!last)
+        gyrei_handle_hold(&stream->handle);
     if (!gyrei_handle_is_closing(&stream->handle)) {
         if (result->value > 0)
             take_bytes(stream, result);
