@@ -91,6 +91,11 @@ GYREI_HOT bool gyrei_readiness_recv_end(gyrei_backend *backend, gyre_op *op,
     return gyrei_ready_recv_end(ready_of(backend), op, call, got, result);
 }
 
+bool gyrei_readiness_accept_end(gyrei_backend *backend, gyre_op *op, int fd, gyrei_result *result)
+{
+    return gyrei_ready_accept_end(ready_of(backend), op, fd, result);
+}
+
 GYREI_HOT int gyrei_readiness_wait_begin(gyrei_backend *backend, uint64_t timeout_ns,
                                          gyrei_wait_call *call)
 {

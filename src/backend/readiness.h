@@ -23,6 +23,7 @@ bool gyrei_readiness_perform(gyrei_backend *backend, gyre_op *op, gyrei_result *
 bool gyrei_readiness_recv_begin(gyrei_backend *backend, gyre_op *op, gyrei_recv_call *call);
 bool gyrei_readiness_recv_end(gyrei_backend *backend, gyre_op *op, const gyrei_recv_call *call,
                               int64_t got, gyrei_result *result);
+bool gyrei_readiness_accept_end(gyrei_backend *backend, gyre_op *op, int fd, gyrei_result *result);
 int gyrei_readiness_wait_begin(gyrei_backend *backend, uint64_t timeout_ns, gyrei_wait_call *call);
 int gyrei_readiness_wait_end(gyrei_backend *backend, const gyrei_wait_call *call, int result);
 int gyrei_readiness_forked(gyrei_backend *backend);
@@ -41,9 +42,9 @@ const char *gyrei_readiness_verify(gyrei_backend *backend);
     .leave = gyrei_readiness_leave, .submit = gyrei_readiness_submit,                              \
     .cancel = gyrei_readiness_cancel, .change_events = gyrei_readiness_change_events,              \
     .perform = gyrei_readiness_perform, .recv_begin = gyrei_readiness_recv_begin,                  \
-    .recv_end = gyrei_readiness_recv_end, .wait_begin = gyrei_readiness_wait_begin,                \
-    .wait_end = gyrei_readiness_wait_end, .forked = gyrei_readiness_forked,                        \
-    .fd = gyrei_readiness_fd, .flush = gyrei_readiness_flush,                                      \
+    .recv_end = gyrei_readiness_recv_end, .accept_end = gyrei_readiness_accept_end,                \
+    .wait_begin = gyrei_readiness_wait_begin, .wait_end = gyrei_readiness_wait_end,                \
+    .forked = gyrei_readiness_forked, .fd = gyrei_readiness_fd, .flush = gyrei_readiness_flush,    \
     .buf_base = gyrei_readiness_buf_base, .buf_keep = gyrei_readiness_buf_keep,                    \
     .buf_release = gyrei_readiness_buf_release, .buf_unkeep = gyrei_readiness_buf_unkeep,          \
     .verify = gyrei_readiness_verify

@@ -444,9 +444,8 @@ static bool accept_again(gyrei_ready_slot *slot, gyre_op *op)
     return true;
 }
 
-static bool perform_accept(gyrei_ready *ready, gyre_op *op, gyrei_result *result)
+bool gyrei_ready_accept_end(gyrei_ready *ready, gyre_op *op, int fd, gyrei_result *result)
 {
-    const int fd = ready->env->sys->accept(ready->env, op->fd);
     gyrei_ready_slot *slot = slot_of(ready, op->fd);
     const bool extra = (op->flags & OP_EXTRA_TRY) != 0;
 
@@ -459,11 +458,10 @@ static bool perform_accept(gyrei_ready *ready, gyre_op *op, gyrei_result *result
     finished(result, fd);
     if (fd < 0)
         return true;
-    go_on(ready, op, result);
-    if ((result->flags & GYREI_RESULT_MORE) != 0 && accept_again(slot, op)) {
-        unpark(ready, op);
-        gyrei_op_ready(ready->loop, op);
-    }
+    if ((op->flags & GYREI_OP_MULTISHOT) == 0 || !accept_again(slot, op))
+        return go_on(ready, op, result);
+    result->flags |= GYREI_RESULT_MORE;
+    gyrei_op_ready(ready->loop, op);
     return true;
 }
 
@@ -568,7 +566,6 @@ bool gyrei_ready_perform(gyrei_ready *ready, gyre_op *op, gyrei_result *result)
 {
     switch ((gyrei_op_kind)op->kind) {
     case GYREI_OP_SEND: return perform_send(ready, op, result);
-    case GYREI_OP_ACCEPT: return perform_accept(ready, op, result);
     case GYREI_OP_CONNECT: return perform_connect(ready, op, result);
     case GYREI_OP_POLL: return perform_poll(ready, op, result);
     default: return perform_file(ready, op, result);

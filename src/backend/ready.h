@@ -102,6 +102,7 @@ int gyrei_ready_submit(gyrei_ready *ready, gyre_op *op);
 void gyrei_ready_cancel(gyrei_ready *ready, gyre_op *op);
 void gyrei_ready_change_events(gyrei_ready *ready, gyre_op *op);
 bool gyrei_ready_perform(gyrei_ready *ready, gyre_op *op, gyrei_result *result);
+bool gyrei_ready_accept_end(gyrei_ready *ready, gyre_op *op, int fd, gyrei_result *result);
 bool gyrei_ready_recv_begin(gyrei_ready *ready, gyre_op *op, gyrei_recv_call *call);
 bool gyrei_ready_recv_end(gyrei_ready *ready, gyre_op *op, const gyrei_recv_call *call, int64_t got,
                           gyrei_result *result);

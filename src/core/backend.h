@@ -81,13 +81,14 @@ typedef struct gyrei_backend_ops {
      * before. False: it would block, and was parked again.
      *
      * A RECV comes in two halves, between which the turn makes the call. recv_begin: False when
-     * there is no buffer for it now. recv_end: as perform, of what `call` has got. NULL for
-     * completion backends.
+     * there is no buffer for it now. recv_end: as perform, of what `call` has got. An ACCEPT needs
+     * only the second half, which is given what the call has said. NULL for completion backends.
      */
     bool (*perform)(gyrei_backend *backend, gyre_op *op, gyrei_result *result);
     bool (*recv_begin)(gyrei_backend *backend, gyre_op *op, gyrei_recv_call *call);
     bool (*recv_end)(gyrei_backend *backend, gyre_op *op, const gyrei_recv_call *call, int64_t got,
                      gyrei_result *result);
+    bool (*accept_end)(gyrei_backend *backend, gyre_op *op, int fd, gyrei_result *result);
 
     /*
      * Flushes submissions and interest, waits at most `timeout_ns` (0: not at all;

@@ -94,6 +94,11 @@ FLAT bool perform(gyre_loop *loop, gyre_op *op, gyrei_result *result)
     gyrei_recv_call call;
     int64_t got;
 
+    if (op->kind == GYREI_OP_ACCEPT) {
+        const int fd = gyrei_here_accept(loop->env, op->fd);
+
+        return loop->ops->accept_end(loop->backend, op, fd, result);
+    }
     if (op->kind != GYREI_OP_RECV)
         return loop->ops->perform(loop->backend, op, result);
     if (!loop->ops->recv_begin(loop->backend, op, &call))

@@ -172,7 +172,8 @@ void gyrei_op_in_kernel(gyre_loop *loop, gyre_op *op)
 
 GYREI_HOT void gyrei_op_ready(gyre_loop *loop, gyre_op *op)
 {
-    GYRE_ASSERT(op->state == GYREI_OP_QUEUED || op->state == GYREI_OP_PARKED);
+    GYRE_ASSERT(op->state == GYREI_OP_QUEUED || op->state == GYREI_OP_PARKED ||
+                (op->state == GYREI_OP_RUNNABLE && (op->flags & GYREI_OP_IN_RUN_QUEUE) == 0));
     GYRE_ASSERT((op->flags & GYREI_OP_HAS_RESULT) == 0);
     op->flags |= GYREI_OP_PERFORM;
     set_state(loop, op, GYREI_OP_RUNNABLE);

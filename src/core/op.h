@@ -152,7 +152,7 @@ void gyrei_op_in_kernel(gyre_loop *loop, gyre_op *op);
 
 /*
  * PARKED or QUEUED -> RUNNABLE: the backend's perform will be called at dispatch. The op must be
- * out of the backend's lists.
+ * out of the backend's lists. One that is being performed, with more to come, stays RUNNABLE.
  */
 void gyrei_op_ready(gyre_loop *loop, gyre_op *op);
 

@@ -21,6 +21,11 @@
 
 #else
 
+GYREI_HERE int gyrei_here_accept(const gyrei_env *env, int fd)
+{
+    return env->sys->accept(env, fd);
+}
+
 GYREI_HERE int64_t gyrei_here_recv(const gyrei_env *env, const gyrei_recv_call *call)
 {
     return env->sys->recv(env, call->fd, call->base, call->len);

@@ -49,6 +49,7 @@ void *gyrei_os_map(const gyrei_env *env, size_t bytes);
 void gyrei_os_unmap(const gyrei_env *env, void *pages, size_t bytes);
 
 /* ---- os/linux/linux.c ---- */
+int gyrei_os_accept(const gyrei_env *env, int fd);
 int gyrei_os_close(const gyrei_env *env, int fd);
 int gyrei_os_epoll_ctl(const gyrei_env *env, int epoll, int how, int fd, struct epoll_event *event);
 int64_t gyrei_os_recv(const gyrei_env *env, int fd, void *base, size_t len);

@@ -17,6 +17,16 @@ GYREI_HERE int64_t gyrei_os_answer(long result)
     return GYREI_RARELY(result < 0) ? gyrei_os_error((int)-result) : result;
 }
 
+GYREI_HERE int gyrei_os_here_accept(int fd)
+{
+    long result;
+
+    do {
+        result = gyrei_call_accept(fd, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    } while (GYREI_RARELY(result == -EINTR));
+    return (int)gyrei_os_answer(result);
+}
+
 GYREI_HERE int64_t gyrei_os_here_recv(int fd, void *base, size_t len)
 {
     long result;
@@ -93,6 +103,13 @@ GYREI_HERE int gyrei_os_here_uring_enter(int ring, uint32_t submit, uint32_t wai
 }
 
 /* ---- for callers ---- */
+
+GYREI_HERE int gyrei_here_accept(const gyrei_env *env, int fd)
+{
+    if (GYREI_RARELY(env->sys->accept != gyrei_os_accept))
+        return env->sys->accept(env, fd);
+    return gyrei_os_here_accept(fd);
+}
 
 GYREI_HERE int64_t gyrei_here_recv(const gyrei_env *env, const gyrei_recv_call *call)
 {

@@ -30,15 +30,10 @@ static int os_socket(const gyrei_env *env, int family, int type, int protocol)
     return (int)gyrei_os_result(socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
 }
 
-static int os_accept(const gyrei_env *env, int fd)
+int gyrei_os_accept(const gyrei_env *env, int fd)
 {
-    long result;
-
     (void)env;
-    do {
-        result = gyrei_call_accept(fd, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    } while (result == -EINTR);
-    return (int)gyrei_os_answer(result);
+    return gyrei_os_here_accept(fd);
 }
 
 int gyrei_os_close(const gyrei_env *env, int fd)
@@ -264,7 +259,7 @@ static const gyrei_sys sys = {
     .socket = os_socket,
     .bind = gyrei_os_bind,
     .listen = gyrei_os_listen,
-    .accept = os_accept,
+    .accept = gyrei_os_accept,
     .connect = gyrei_os_connect,
     .recv = gyrei_os_recv,
     .send = gyrei_os_send,
