@@ -153,18 +153,17 @@ static void make_dirty(gyrei_ready *ready, gyrei_ready_slot *slot, int fd)
 GYREI_HOT static void park(gyrei_ready *ready, gyre_op *op)
 {
     gyrei_ready_slot *slot = slot_of(ready, op->fd);
-    const uint32_t mask = op_mask(op);
 
-    gyrei_op_parked(ready->loop, op);
     gyrei_list_append(&slot->parked, &op->link);
     if (op->kind == GYREI_OP_POLL)
         slot->flags |= SLOT_FOREIGN;
-    if ((mask & ~(uint32_t)slot->armed) != 0)
+    if ((op_mask(op) & ~(uint32_t)slot->armed) != 0)
         make_dirty(ready, slot, op->fd);
+    gyrei_op_parked(ready->loop, op);
 }
 
 /* Takes a parked op out. What it waited for may be given up before the next wait. */
-GYREI_HOT static void unpark(gyrei_ready *ready, gyre_op *op)
+static inline void unpark(gyrei_ready *ready, gyre_op *op)
 {
     gyrei_list_remove(&op->link);
     if (op->kind != GYREI_OP_RECV && op->kind != GYREI_OP_ACCEPT)
@@ -255,16 +254,18 @@ int gyrei_ready_forked(gyrei_ready *ready)
     return watch_anew(ready);
 }
 
-static void forget(gyrei_ready *ready, gyrei_ready_slot *slot, int fd, bool stays_open)
+static inline void forget(gyrei_ready *ready, gyrei_ready_slot *slot, int fd, bool stays_open)
 {
+    const bool armed = slot->armed != 0;
+
     GYRE_ASSERT(gyrei_list_empty(&slot->parked));
-    if (slot->armed != 0)
-        ready->ops->forget(ready, fd, stays_open);
     slot->armed = 0;
     slot->flags &= SLOT_DIRTY;
     slot->eager = 0;
     if (++slot->generation == 0)
         slot->generation = 1;
+    if (armed)
+        ready->ops->forget(ready, fd, stays_open);
 }
 
 void gyrei_ready_forget(gyrei_ready *ready, int fd)
