@@ -134,18 +134,6 @@ static void sift_down(gyrei_heap *heap, uint32_t index, gyrei_heap_entry entry)
     place(heap, index, entry);
 }
 
-/*
- * Asks for the grandparent of `index`: it is a cache miss of its own, and not known to be needed
- * before the parent has come.
- */
-static inline void fetch_grandparent(const gyrei_heap *heap, uint32_t index)
-{
-    const uint32_t parent = (index - 1) / ARITY;
-
-    if (index > ARITY)
-        __builtin_prefetch(&heap->entries[(parent - 1) / ARITY]);
-}
-
 /* Puts `entry` where it belongs, starting from `index`, which is free. */
 static void sift(gyrei_heap *heap, uint32_t index, gyrei_heap_entry entry)
 {
@@ -177,16 +165,7 @@ void gyrei_heap_update(gyrei_heap *heap, gyre_timer_node *node, uint64_t key)
     const uint32_t index = node->heap_index;
 
     GYRE_ASSERT(index < heap->count && heap->entries[index].node == node);
-    fetch_grandparent(heap, index);
     sift(heap, index, (gyrei_heap_entry){.key = key, .node = node});
-}
-
-void gyrei_heap_fetch(const gyrei_heap *heap, const gyre_timer_node *node)
-{
-    const uint32_t index = node->heap_index;
-
-    if (index > 0 && index < heap->count)
-        __builtin_prefetch(&heap->entries[(index - 1) / ARITY]);
 }
 
 const char *gyrei_heap_verify(const gyrei_heap *heap)

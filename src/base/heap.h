@@ -39,8 +39,6 @@ void gyrei_heap_push(gyrei_heap *heap, gyre_timer_node *node, uint64_t key);
 void gyrei_heap_remove(gyrei_heap *heap, gyre_timer_node *node);
 /* Gives a node of the heap another key. */
 void gyrei_heap_update(gyrei_heap *heap, gyre_timer_node *node, uint64_t key);
-/* Asks for what an update of `node` would look at first; it need not be in the heap. */
-void gyrei_heap_fetch(const gyrei_heap *heap, const gyre_timer_node *node);
 
 /* Whether the order and the nodes' places are right: NULL, or what is not. */
 const char *gyrei_heap_verify(const gyrei_heap *heap);

@@ -29,7 +29,7 @@ enum { NODE_IDLE = 0, NODE_DUE, NODE_STOPPED, NODE_LATER, NODE_WAITING, NODE_WAI
 enum { TIMER_TUNED = GYREI_HANDLE_OWN };
 
 /* How many at the top are put where they belong in one go; the rest waits for the next turn. */
-enum { MOVES_MAX = 64, LINE_BYTES = 64 };
+enum { MOVES_MAX = 64 };
 
 int gyrei_timer_node_init(gyre_loop *loop, gyre_timer_node *node,
                           void (*fire)(gyre_loop *loop, gyre_timer_node *node))
@@ -53,7 +53,8 @@ static bool stands_in_heap(const gyre_timer_node *node)
 }
 
 /* Puts the node where it belongs in the heap. */
-static void wait_from_now_on(gyre_loop *loop, gyre_timer_node *node, uint64_t slack_ns)
+__attribute__((noinline)) static void wait_from_now_on(gyre_loop *loop, gyre_timer_node *node,
+                                                       uint64_t slack_ns)
 {
     const uint64_t key_ns = gyrei_time_add(node->deadline_ns, slack_ns);
 
@@ -65,8 +66,12 @@ static void wait_from_now_on(gyre_loop *loop, gyre_timer_node *node, uint64_t sl
     node->state = slack_ns == 0 ? NODE_WAITING : NODE_WAITING_SLACK;
 }
 
-void gyrei_timer_node_start(gyre_loop *loop, gyre_timer_node *node, uint64_t deadline_ns,
-                            uint64_t slack_ns)
+/*
+ * Of a million timers that are put off, as many are waited for at a time as fit with their
+ * instructions into the processor's window: this is inline, so that they are few.
+ */
+static inline void node_start(gyre_loop *loop, gyre_timer_node *node, uint64_t deadline_ns,
+                              uint64_t slack_ns)
 {
     if (node->state == NODE_DUE)
         gyrei_timer_node_stop(loop, node);
@@ -76,6 +81,12 @@ void gyrei_timer_node_start(gyre_loop *loop, gyre_timer_node *node, uint64_t dea
         node->state = NODE_LATER;
     else
         wait_from_now_on(loop, node, slack_ns);
+}
+
+void gyrei_timer_node_start(gyre_loop *loop, gyre_timer_node *node, uint64_t deadline_ns,
+                            uint64_t slack_ns)
+{
+    node_start(loop, node, deadline_ns, slack_ns);
 }
 
 void gyrei_timer_node_stop(gyre_loop *loop, gyre_timer_node *node)
@@ -230,15 +241,6 @@ void gyrei_timers_collect(gyre_loop *loop)
     }
 }
 
-/* Asks for the memory around the node after the next, while this one's callback runs. */
-static void fetch_next_due(const gyre_loop *loop)
-{
-    const char *node = (const char *)gyrei_list_next(gyrei_list_next(&loop->due));
-
-    for (int line = -1; line <= 0; line++)
-        __builtin_prefetch(node + (ptrdiff_t)line * LINE_BYTES);
-}
-
 bool gyrei_timers_run_next(gyre_loop *loop)
 {
     gyre_link *link = gyrei_list_pop(&loop->due);
@@ -246,7 +248,6 @@ bool gyrei_timers_run_next(gyre_loop *loop)
 
     if (link == NULL)
         return false;
-    fetch_next_due(loop);
     node = GYRE_CONTAINER_OF(link, gyre_timer_node, link);
     GYRE_ASSERT(node->state == NODE_DUE && node->deadline_ns <= loop->now_ns);
     node->state = NODE_IDLE;
@@ -368,20 +369,17 @@ void gyre_timer_start_at(gyre_timer *timer, uint64_t deadline_ns, uint64_t repea
     timer->cb = cb;
     if (repeat_ns != timer_repeat_ns(timer))
         gyre_timer_set_repeat(timer, repeat_ns);
-    gyrei_timer_node_start(timer->handle.loop, &timer->node, deadline_ns, timer_slack_ns(timer));
+    node_start(timer->handle.loop, &timer->node, deadline_ns, timer_slack_ns(timer));
     gyrei_handle_set_active(&timer->handle, true);
 }
 
 void gyre_timer_start(gyre_timer *timer, uint64_t timeout_ns, uint64_t repeat_ns, gyre_timer_cb cb)
 {
     gyre_loop *loop = timer->handle.loop;
-    uint64_t from_ns;
-
-    /* Reading the clock waits for all loads before it and holds up those behind it. */
-    gyrei_heap_fetch(&loop->timers, &timer->node);
     /* The loop's time may be a long callback old: counted from there the timer would be early. */
-    from_ns = timeout_ns > 0 ? loop->env->now_ns(loop->env) : gyrei_loop_now_ns(loop);
-    gyre_timer_start_at(timer, gyrei_time_add(from_ns, timeout_ns), repeat_ns, cb);
+    const uint64_t from = timeout_ns > 0 ? loop->env->now_ns(loop->env) : gyrei_loop_now_ns(loop);
+
+    gyre_timer_start_at(timer, gyrei_time_add(from, timeout_ns), repeat_ns, cb);
 }
 
 void gyre_timer_stop(gyre_timer *timer)
