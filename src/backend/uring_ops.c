@@ -372,6 +372,28 @@ static bool has_achieved(const gyre_op *op, int32_t value)
     return op->kind == GYREI_OP_RECV ? value > 0 : value >= 0;
 }
 
+/* What nearly all completions are: a receive that goes on has filled a part of a buffer. */
+static inline bool is_part(const gyre_op *op, uint32_t tag, const struct io_uring_cqe *cqe)
+{
+    const uint32_t flags = IORING_CQE_F_BUFFER | IORING_CQE_F_MORE;
+
+    return tag == GYREI_OP_RECV && (cqe->flags & flags) == flags && cqe->res > 0 && op != NULL &&
+           (op->flags & GYREI_URING_OP_WAITING) == 0;
+}
+
+/* The short way for it: complete_with does the same. */
+static inline bool complete_part(gyrei_uring *uring, gyre_op *op, const struct io_uring_cqe *cqe)
+{
+    const gyrei_uring_part part = part_of(cqe);
+
+    GYRE_ASSERT(op->kind == GYREI_OP_RECV && op->state == GYREI_OP_IN_KERNEL);
+    if (!gyrei_op_complete(uring->loop, op, cqe->res, GYREI_RESULT_MORE | GYREI_RESULT_BUFFER,
+                           gyrei_uring_pool_offset(&uring->pool, &part)))
+        return false;
+    gyrei_uring_pool_take(&uring->pool, &part);
+    return true;
+}
+
 GYREI_HOT bool gyrei_uring_complete(gyrei_uring *uring, const struct io_uring_cqe *cqe)
 {
     const uint32_t tag =
@@ -383,6 +405,8 @@ GYREI_HOT bool gyrei_uring_complete(gyrei_uring *uring, const struct io_uring_cq
         return true;
     }
     op = gyrei_op_find(uring->loop, cqe->user_data & ~GYREI_URING_TAG_MASK);
+    if (__builtin_expect(is_part(op, tag, cqe), 1))
+        return complete_part(uring, op, cqe);
     if (tag == GYREI_URING_CANCEL) {
         cancel_answered(uring, op, cqe->res);
         return true;
