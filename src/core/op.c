@@ -33,7 +33,7 @@ static inline void set_state(gyre_loop *loop, gyre_op *op, gyrei_op_state state)
     const uint32_t from = op->state;
 
     op->state = (uint8_t)state;
-    if (__builtin_expect(loop->trace != NULL, 0))
+    if (__builtin_expect(loop->trace != NULL, 0) && op->state != from)
         trace_state(loop, op, from);
 }
 
