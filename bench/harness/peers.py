@@ -36,6 +36,8 @@ PEERS = (
          "bare epoll, level-triggered, one static buffer: the base of the ratios"),
     Peer("uring-inline", "echo_uring_inline", "", {}, "bare",
          "bare io_uring: multishot receive into an incremental buffer ring, send(2) at once"),
+    Peer("uring-here", "echo_uring_here", "", {}, "bare",
+         "the same, and no function returns across a send"),
     Peer("uring-send", "echo_uring_send", "", {}, "bare",
          "bare io_uring, the textbook: 256 x 4 KiB buffer ring, sends by the ring"),
     Peer("uring-poll", "echo_uring_poll", "", {}, "bare",
