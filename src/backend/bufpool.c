@@ -4,9 +4,7 @@
  */
 #include "backend/bufpool.h"
 
-#include "base/hot.h"
-
-enum { LENT = 1, KEPT = 2 };
+enum { LENT = GYREI_BUFPOOL_LENT, KEPT = GYREI_BUFPOOL_KEPT };
 
 int gyrei_bufpool_init(gyrei_bufpool *pool, gyre_loop *loop, uint32_t buffers, uint32_t bytes,
                        uint32_t kept_max)
@@ -40,7 +38,7 @@ void gyrei_bufpool_close(gyrei_bufpool *pool)
     pool->entries = NULL;
 }
 
-GYREI_HOT char *gyrei_bufpool_lend(gyrei_bufpool *pool)
+char *gyrei_bufpool_lend_other(gyrei_bufpool *pool)
 {
     for (uint32_t i = 0; i < pool->count; i++) {
         gyrei_bufpool_entry *entry = &pool->entries[i];
@@ -67,7 +65,7 @@ static gyrei_bufpool_entry *find(const gyrei_bufpool *pool, const void *base)
     return NULL;
 }
 
-GYREI_HOT void gyrei_bufpool_release(gyrei_bufpool *pool, const void *base)
+void gyrei_bufpool_release_other(gyrei_bufpool *pool, const void *base)
 {
     gyrei_bufpool_entry *entry = find(pool, base);
 

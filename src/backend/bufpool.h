@@ -11,9 +11,11 @@
 
 #include "core/backend.h"
 
+enum gyrei_bufpool_states { GYREI_BUFPOOL_LENT = 1, GYREI_BUFPOOL_KEPT = 2 };
+
 typedef struct gyrei_bufpool_entry {
     char *base;
-    uint32_t state; /* a set of LENT and KEPT */
+    uint32_t state; /* a set of gyrei_bufpool_states */
 } gyrei_bufpool_entry;
 
 typedef struct gyrei_bufpool {
@@ -32,10 +34,32 @@ int gyrei_bufpool_init(gyrei_bufpool *pool, gyre_loop *loop, uint32_t buffers, u
                        uint32_t kept_max);
 /* Frees all buffers, kept ones too. */
 void gyrei_bufpool_close(gyrei_bufpool *pool);
-/* Lends a buffer of pool->bytes; NULL when all are lent. */
-char *gyrei_bufpool_lend(gyrei_bufpool *pool);
+/* The slow halves of the functions below. */
+char *gyrei_bufpool_lend_other(gyrei_bufpool *pool);
+void gyrei_bufpool_release_other(gyrei_bufpool *pool, const void *base);
+
+/* Lends a buffer of pool->bytes; NULL when all are lent. Mostly it is the first. */
+static inline char *gyrei_bufpool_lend(gyrei_bufpool *pool)
+{
+    gyrei_bufpool_entry *first = pool->entries;
+
+    if (first->state != 0)
+        return gyrei_bufpool_lend_other(pool);
+    first->state = GYREI_BUFPOOL_LENT;
+    return first->base;
+}
+
 /* The loop is done with the lent buffer around `base`. */
-void gyrei_bufpool_release(gyrei_bufpool *pool, const void *base);
+static inline void gyrei_bufpool_release(gyrei_bufpool *pool, const void *base)
+{
+    gyrei_bufpool_entry *first = pool->entries;
+
+    if (base == first->base && first->state == GYREI_BUFPOOL_LENT)
+        first->state = 0;
+    else
+        gyrei_bufpool_release_other(pool, base);
+}
+
 /* The user holds the lent buffer around `base`. GYRE_ENOBUFS. */
 int gyrei_bufpool_keep(gyrei_bufpool *pool, const void *base);
 /* The user is done with it. */

@@ -421,14 +421,18 @@ GYREI_HOT bool gyrei_ready_recv_end(gyrei_ready *ready, gyre_op *op, const gyrei
     return go_on(ready, op, result);
 }
 
+static void feed_starved(gyrei_ready *ready)
+{
+    gyre_link *link = gyrei_list_pop(&ready->starved);
+
+    gyrei_op_ready(ready->loop, GYRE_CONTAINER_OF(link, gyre_op, link));
+}
+
 GYREI_HOT void gyrei_ready_release(gyrei_ready *ready, const void *base)
 {
-    gyre_link *link;
-
     gyrei_bufpool_release(&ready->buffers, base);
-    link = gyrei_list_pop(&ready->starved);
-    if (link != NULL)
-        gyrei_op_ready(ready->loop, GYRE_CONTAINER_OF(link, gyre_op, link));
+    if (!gyrei_list_empty(&ready->starved))
+        feed_starved(ready);
 }
 
 /*

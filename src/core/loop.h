@@ -63,6 +63,13 @@ typedef struct gyrei_place {
     uint32_t kind;
 } gyrei_place;
 
+/* The read callback that runs, or a NULL stream. */
+typedef struct gyrei_reading {
+    gyre_stream *stream;
+    const char *base; /* what was received; NULL when the user keeps it */
+    bool from_stash;  /* a copy, in no buffer of the backend's */
+} gyrei_reading;
+
 struct gyre_loop {
     const gyrei_backend_ops *ops;
     gyrei_backend *backend;
@@ -130,9 +137,7 @@ struct gyre_loop {
     gyrei_place place;
     gyrei_place outer; /* the callback that the turn under way is in; the loop's own */
 
-    gyre_stream *reading; /* the stream whose read callback runs, for gyre_buf_keep */
-    const char *reading_base;
-    bool reading_stash; /* its bytes are a copy, in no buffer of the backend's */
+    gyrei_reading reading;
 
     gyre_trace_cb trace;
     void *trace_ctx;

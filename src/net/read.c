@@ -39,26 +39,31 @@ static void receive(gyre_stream *stream)
 
 /* ---- the read callback ---- */
 
-GYREI_HOT static void call_back(gyre_stream *stream, int64_t nread, char *base, bool from_stash)
+/* `base` is what gyre_buf_keep may keep meanwhile, unless the bytes are a copy of the stash's. */
+static inline void call_back(gyre_stream *stream, int64_t nread, char *base, bool from_stash)
 {
     gyre_loop *loop = stream->handle.loop;
-    const char *outer_base = loop->reading_base;
-    const bool outer_stash = loop->reading_stash;
-    gyre_stream *outer = loop->reading;
     gyre_buf buf;
     gyrei_frame frame;
 
     buf.base = base;
     buf.len = nread > 0 ? (size_t)nread : 0;
-    loop->reading = stream;
-    loop->reading_base = base;
-    loop->reading_stash = from_stash;
+    loop->reading = (gyrei_reading){.stream = stream, .base = base, .from_stash = from_stash};
     gyrei_callback_enter(loop, &frame, stream->handle.kind, stream, stream->handle.name);
     stream->cb.read(stream, nread, nread > 0 ? &buf : NULL);
     gyrei_callback_leave(loop, &frame);
+    loop->reading.stream = NULL;
+}
+
+/* The same where it need not be quick, also inside another read callback: in a nested turn. */
+static __attribute__((noinline)) void call_back_inside(gyre_stream *stream, int64_t nread,
+                                                       char *base, bool from_stash)
+{
+    gyre_loop *loop = stream->handle.loop;
+    const gyrei_reading outer = loop->reading;
+
+    call_back(stream, nread, base, from_stash);
     loop->reading = outer;
-    loop->reading_base = outer_base;
-    loop->reading_stash = outer_stash;
 }
 
 void gyrei_read_fail(gyre_stream *stream, int status)
@@ -70,7 +75,7 @@ void gyrei_read_fail(gyre_stream *stream, int status)
     gyrei_stream_update_active(stream);
     if (!gyrei_op_is_idle(&stream->in)) /* a receive that is out is taken back */
         gyrei_stream_want_flush(stream);
-    call_back(stream, status, NULL, false);
+    call_back_inside(stream, status, NULL, false);
 }
 
 /* ---- the stash ---- */
@@ -84,7 +89,7 @@ static void deliver_stash(gyre_stream *stream)
     while (wants(stream) && !gyrei_list_empty(&extra->stash)) {
         gyrei_stash *chunk = GYRE_CONTAINER_OF(gyrei_list_pop(&extra->stash), gyrei_stash, link);
 
-        call_back(stream, (int64_t)chunk->len, chunk->bytes, true);
+        call_back_inside(stream, (int64_t)chunk->len, chunk->bytes, true);
         gyrei_loop_free(loop, chunk, chunk->room);
     }
     if (wants(stream) && extra->stash_end != 0) {
@@ -156,13 +161,23 @@ static void stash_end(gyre_stream *stream, int status)
 
 /* ---- results ---- */
 
-GYREI_HOT static void take_bytes(gyre_stream *stream, const gyrei_result *result)
+/* Bytes for a stream with limits, in a nested turn, or that nobody wants now. */
+static __attribute__((noinline)) void take_bytes_slowly(gyre_stream *stream,
+                                                        const gyrei_result *result)
 {
     gyrei_limits_active(stream);
     if (wants(stream) && !has_stash(stream))
-        call_back(stream, result->value, result->base, false);
+        call_back_inside(stream, result->value, result->base, false);
     else
         stash(stream, result->base, (size_t)result->value);
+}
+
+static inline void take_bytes(gyre_stream *stream, const gyrei_result *result)
+{
+    if (wants(stream) && stream->extra == NULL && stream->handle.loop->reading.stream == NULL)
+        call_back(stream, result->value, result->base, false);
+    else
+        take_bytes_slowly(stream, result);
 }
 
 static void take_end(gyre_stream *stream, int status)
@@ -177,24 +192,17 @@ static void take_end(gyre_stream *stream, int status)
         stash_end(stream, status);
 }
 
-GYREI_HOT static void on_received(gyre_loop *loop, gyre_op *op, const gyrei_result *result)
+/* A result that ends the receive, or is no bytes. */
+static __attribute__((noinline)) void take_last(gyre_stream *stream, const gyrei_result *result)
 {
-    gyre_stream *stream = GYRE_CONTAINER_OF(op, gyre_stream, in);
     const bool last = (result->flags & GYREI_RESULT_MORE) == 0;
 
-    (void)loop;
-    /* A receive that goes on holds the handle, whatever the callback does. */
-    if (!last && result->value > 0) {
-        if (!gyrei_handle_is_closing(&stream->handle))
-            take_bytes(stream, result);
-        return;
-    }
     /* Held until the end, by the receive that was: the callbacks may close the stream. */
     if (!last)
         gyrei_handle_hold(&stream->handle);
     if (!gyrei_handle_is_closing(&stream->handle)) {
         if (result->value > 0)
-            take_bytes(stream, result);
+            take_bytes_slowly(stream, result);
         else if (result->value == 0)
             take_end(stream, GYRE_EOF);
         else if (result->value != GYRE_ECANCELED)
@@ -205,6 +213,18 @@ GYREI_HOT static void on_received(gyre_loop *loop, gyre_op *op, const gyrei_resu
     if ((stream->flags & GYREI_STREAM_DETACHING) != 0)
         gyrei_move_settle(stream);
     gyrei_handle_release(&stream->handle);
+}
+
+GYREI_HOT static void on_received(gyre_loop *loop, gyre_op *op, const gyrei_result *result)
+{
+    gyre_stream *stream = GYRE_CONTAINER_OF(op, gyre_stream, in);
+
+    (void)loop;
+    /* A receive that goes on holds the handle, whatever the callback does. */
+    if ((result->flags & GYREI_RESULT_MORE) == 0 || result->value <= 0)
+        take_last(stream, result);
+    else if (!gyrei_handle_is_closing(&stream->handle))
+        take_bytes(stream, result);
 }
 
 void gyrei_read_settle(gyre_stream *stream)
@@ -274,15 +294,15 @@ int gyre_buf_keep(gyre_stream *stream, const gyre_buf *buf)
     int error;
 
     gyrei_loop_check(loop);
-    if (loop->reading != stream || buf == NULL || buf->base == NULL ||
-        buf->base != loop->reading_base)
+    if (loop->reading.stream != stream || buf == NULL || buf->base == NULL ||
+        buf->base != loop->reading.base)
         return GYRE_EINVAL;
     /* Bytes of the stash are in no buffer of the pool: the budget cannot pay for them. */
-    if (loop->reading_stash)
+    if (loop->reading.from_stash)
         return GYRE_ENOBUFS;
     error = loop->ops->buf_keep(loop->backend, buf->base);
     if (error == 0)
-        loop->reading_base = NULL; /* it is kept once: one release gives it back */
+        loop->reading.base = NULL; /* it is kept once: one release gives it back */
     return error;
 }
 

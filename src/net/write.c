@@ -360,7 +360,7 @@ static inline bool may_cork(const gyre_stream *stream, size_t len)
     if (streams->corked == stream)
         return len <= streams->cork->room - streams->cork_len &&
                stream->queued_bytes + len <= loop->queued_bytes_max;
-    return loop->reading == stream && streams->corked == NULL && streams->cork != NULL &&
+    return loop->reading.stream == stream && streams->corked == NULL && streams->cork != NULL &&
            gyrei_list_empty(&stream->writes) && stream->extra == NULL &&
            (stream->flags & state) == GYREI_STREAM_CONNECTED && stream->error == 0 &&
            !gyrei_handle_is_closing(&stream->handle) && len < COPY_TRY_BYTES;
