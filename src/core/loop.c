@@ -34,7 +34,7 @@ FLAT void close_let_go(gyre_loop *loop)
 {
     const int fd = loop->fd_to_close;
 
-    if (fd < 0)
+    if (__builtin_expect(fd < 0, 1))
         return;
     loop->fd_to_close = -1;
     (void)gyrei_here_close(loop->env, fd); /* it is gone whatever close says */
@@ -130,7 +130,6 @@ FLAT bool run_op(gyre_loop *loop)
         gyrei_op_take_result(loop, op, &result);
     }
     op->done(loop, op, &result);
-    close_let_go(loop);
     if ((result.flags & GYREI_RESULT_BUFFER) != 0)
         loop->ops->buf_release(loop->backend, result.base);
     return true;
@@ -146,7 +145,6 @@ static bool run_task(gyre_loop *loop)
     task = GYRE_CONTAINER_OF(link, gyre_task, link);
     loop->task_count--;
     task->run(loop, task);
-    close_let_go(loop);
     return true;
 }
 
@@ -294,7 +292,7 @@ static const phase_spec phase_close = {GYRE_PHASE_CLOSE, close_due, close_begin,
 
 /* ---- waiting ---- */
 
-/* Writes go out, and receives that were stopped are taken back. */
+/* Writes go out, receives that were stopped are taken back, and what was let go of is closed. */
 FLAT void flush_writes(gyre_loop *loop)
 {
     gyrei_send_call call;
@@ -302,8 +300,8 @@ FLAT void flush_writes(gyre_loop *loop)
     while (loop->flush_first != NULL) {
         if (loop->send_begin(loop, &call))
             loop->send_end(loop, &call, gyrei_here_send(loop->env, &call));
-        close_let_go(loop);
     }
+    close_let_go(loop);
 }
 
 static void flush(gyre_loop *loop)
