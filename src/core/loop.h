@@ -257,8 +257,8 @@ static inline void gyrei_loop_check(const gyre_loop *loop)
 
 /*
  * Has the turn close `fd` when the function returns that it has called, and before it calls user
- * code: a close in its own frame is cheaper (os/here.h). It does so when a phase has run a callback,
- * and before the wait; all others, gyre_close among them, ask for it now.
+ * code: a close in its own frame is cheaper (os/here.h). It does so when a phase has run a
+ * callback, and before the wait; all others, gyre_close among them, ask for it now.
  */
 void gyrei_loop_close_fd(gyre_loop *loop, int fd);
 /* Closes that descriptor now: its number is to be free for user code. */
