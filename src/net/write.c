@@ -23,8 +23,9 @@
 #include <string.h>
 
 enum {
-    VECTORS_MAX = 1024,   /* buffers of one request in one send: Linux's IOV_MAX */
-    COPY_TRY_BYTES = 1024 /* a copy from here on costs more than the chance to send without one */
+    VECTORS_MAX = 1024,    /* buffers of one request in one send: Linux's IOV_MAX */
+    CORK_BYTES = 8192,     /* to copy more costs more than the turn's send saves (os/here.h) */
+    COPY_TRY_BYTES = 3072, /* what goes into the queue is tried first from here on */
 };
 
 static void on_sent(gyre_loop *loop, gyre_op *op, const gyrei_result *result);
@@ -363,7 +364,7 @@ static inline bool may_cork(const gyre_stream *stream, size_t len)
     return loop->reading.stream == stream && streams->corked == NULL && streams->cork != NULL &&
            gyrei_list_empty(&stream->writes) && stream->extra == NULL &&
            (stream->flags & state) == GYREI_STREAM_CONNECTED && stream->error == 0 &&
-           !gyrei_handle_is_closing(&stream->handle) && len < COPY_TRY_BYTES;
+           !gyrei_handle_is_closing(&stream->handle) && len <= CORK_BYTES;
 }
 
 static inline void cork(gyre_stream *stream, const void *base, size_t len)
@@ -380,15 +381,28 @@ static inline void cork(gyre_stream *stream, const void *base, size_t len)
     stream->queued_bytes += len;
 }
 
+/* The corked bytes in a block of their own, or, without memory for one, in the cork itself. */
+static gyrei_write_block *block_of_cork(gyre_loop *loop)
+{
+    gyrei_streams *streams = gyrei_streams_of(loop);
+    gyrei_write_block *block = gyrei_block_take(loop, streams->cork_len);
+
+    if (block != NULL) {
+        memcpy(block->bytes, streams->cork->bytes, streams->cork_len);
+        return block;
+    }
+    block = streams->cork;
+    streams->cork = NULL;
+    return block;
+}
+
 void gyrei_write_take_cork(gyre_stream *stream)
 {
     gyrei_streams *streams = gyrei_streams_of(stream->handle.loop);
-    gyrei_write_block *block = streams->cork;
 
     streams->corked = NULL;
-    streams->cork = NULL;
     stream->queued_bytes -= streams->cork_len;
-    enqueue_block(stream, block, streams->cork_len);
+    enqueue_block(stream, block_of_cork(stream->handle.loop), streams->cork_len);
 }
 
 static void begin_corked(gyrei_streams *streams, gyrei_send_call *call)
@@ -539,7 +553,7 @@ static __attribute__((noinline)) int write_copy(gyre_stream *stream, const char 
         return error;
     gyrei_write_uncork(stream);
     if (streams->cork == NULL) /* for the next time; without it nothing is wrong */
-        streams->cork = gyrei_block_take(stream->handle.loop, 1);
+        streams->cork = gyrei_block_take(stream->handle.loop, CORK_BYTES);
     if (len >= COPY_TRY_BYTES && gyrei_list_empty(&stream->writes)) {
         const gyre_buf whole = gyre_buf_init(bytes, len);
 
