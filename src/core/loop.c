@@ -451,14 +451,7 @@ static int run_end(gyre_loop *loop, int error)
     return error != 0 ? error : gyre_loop_alive(loop);
 }
 
-/* What a turn is told: it may sleep; it is the last of its run. */
-enum { TURN_SLEEPS = 1, TURN_LAST = 2 };
-
-/*
- * 1 while the loop is alive, 0, or an error. The last turn ends its run itself: that saves a
- * return.
- */
-GYREI_HOT static int run_turn(gyre_loop *loop, uint32_t flags)
+FLAT int turn(gyre_loop *loop, bool may_sleep)
 {
     const gyre_phase phase = loop->phase;
     gyrei_place outer;
@@ -469,7 +462,7 @@ GYREI_HOT static int run_turn(gyre_loop *loop, uint32_t flags)
     run_phase(loop, &phase_pending);
     run_phase(loop, &phase_idle);
     run_phase(loop, &phase_prepare);
-    error = wait_for_events(loop, (flags & TURN_SLEEPS) != 0);
+    error = wait_for_events(loop, may_sleep);
     run_phase(loop, &phase_poll);
     run_phase(loop, &phase_check);
     run_phase(loop, &phase_close);
@@ -477,7 +470,24 @@ GYREI_HOT static int run_turn(gyre_loop *loop, uint32_t flags)
     set_phase(loop, phase);
     trace_turn(loop, GYRE_TRACE_TURN_END);
     depth_leave(loop, &outer);
-    if ((flags & TURN_LAST) != 0)
+    return error;
+}
+
+/* What turns are told: they may sleep; they are the last of their run. */
+enum { TURNS_SLEEP = 1, TURNS_LAST = 2 };
+
+/*
+ * At most `max` turns, while the loop is alive and not stopped: 1 if it is alive, 0, or an error.
+ * They are in this function, and the last ones end their run here: so nothing returns between two
+ * requests (os/here.h).
+ */
+GYREI_HOT static int run_turns(gyre_loop *loop, uint32_t flags, uint64_t max)
+{
+    int error = 0;
+
+    for (; error == 0 && max > 0 && gyre_loop_alive(loop) && !loop->stop; max--)
+        error = turn(loop, (flags & TURNS_SLEEP) != 0);
+    if ((flags & TURNS_LAST) != 0)
         return run_end(loop, error);
     return error != 0 ? error : gyre_loop_alive(loop);
 }
@@ -526,18 +536,7 @@ static void run_due_timers(gyre_loop *loop)
  */
 static uint32_t one_turn(const gyre_loop *loop)
 {
-    return has_pending(loop) || loop->idle_count > 0 ? 0 : TURN_SLEEPS;
-}
-
-static int run_default(gyre_loop *loop)
-{
-    int alive;
-
-    run_due_timers(loop);
-    alive = gyre_loop_alive(loop);
-    while (alive > 0 && !loop->stop)
-        alive = run_turn(loop, TURN_SLEEPS);
-    return run_end(loop, alive < 0 ? alive : 0);
+    return has_pending(loop) || loop->idle_count > 0 ? 0 : TURNS_SLEEP;
 }
 
 int gyre_loop_run(gyre_loop *loop, gyre_run_mode mode)
@@ -549,12 +548,13 @@ int gyre_loop_run(gyre_loop *loop, gyre_run_mode mode)
     error = claim(loop);
     if (error != 0)
         return error;
-    if (mode == GYRE_RUN_DEFAULT)
-        return run_default(loop);
-    if (!loop->stop && gyre_loop_alive(loop))
-        return run_turn(loop, TURN_LAST | (mode == GYRE_RUN_ONCE ? one_turn(loop) : 0));
-    gyre_loop_update_now(loop);
-    return run_end(loop, 0);
+    if (mode == GYRE_RUN_DEFAULT) {
+        run_due_timers(loop);
+        return run_turns(loop, TURNS_LAST | TURNS_SLEEP, UINT64_MAX);
+    }
+    if (loop->stop || !gyre_loop_alive(loop))
+        gyre_loop_update_now(loop);
+    return run_turns(loop, TURNS_LAST | (mode == GYRE_RUN_ONCE ? one_turn(loop) : 0), 1);
 }
 
 int gyrei_loop_run_part(gyre_loop *loop, bool is_first)
@@ -565,8 +565,8 @@ int gyrei_loop_run_part(gyre_loop *loop, bool is_first)
         error = claim(loop);
         if (error == 0)
             run_due_timers(loop);
-    } else if (gyre_loop_alive(loop) && !loop->stop) {
-        error = run_turn(loop, TURN_SLEEPS);
+    } else {
+        error = run_turns(loop, TURNS_SLEEP, 1);
     }
     return error < 0 ? error : gyre_loop_alive(loop) && !loop->stop;
 }
@@ -600,7 +600,7 @@ int64_t gyre_loop_run_turns(gyre_loop *loop, uint64_t max)
     int error = claim(loop);
 
     while (error >= 0 && turns < max && !loop->stop && gyre_loop_alive(loop)) {
-        error = run_turn(loop, one_turn(loop));
+        error = run_turns(loop, one_turn(loop), 1);
         turns++;
     }
     (void)run_end(loop, 0);
