@@ -190,6 +190,7 @@ static void take_head(gyre_stream *stream, gyrei_send_call *call)
 {
     const gyre_write_req *req = first_write(stream);
 
+    GYRE_ASSERT(req != NULL);
     call->count = 0;
     call->bytes = 0;
     if (req != last_write(stream) && req->buf_count <= GYREI_WRITE_VECTORS) {

@@ -7,6 +7,9 @@
 
 #include "os/linux/call.h"
 
+#include <limits.h>
+#include <sys/uio.h>
+
 #define GYREI_RARELY(condition) __builtin_expect(condition, 0)
 
 /* ---- the real kernel ---- */
@@ -43,6 +46,24 @@ GYREI_HERE int64_t gyrei_os_here_send(int fd, const void *base, size_t len)
 
     do {
         result = gyrei_call_send(fd, base, len);
+    } while (GYREI_RARELY(result == -EINTR));
+    return gyrei_os_answer(result);
+}
+
+GYREI_HERE int64_t gyrei_os_here_sendv(int fd, const gyre_buf *bufs, uint32_t count)
+{
+    union {
+        const gyre_buf *bufs;
+        struct iovec *vectors;
+    } array = {.bufs = bufs};
+    const struct msghdr message = {
+        .msg_iov = array.vectors,
+        .msg_iovlen = count < IOV_MAX ? count : IOV_MAX,
+    };
+    long result;
+
+    do {
+        result = gyrei_call_sendmsg(fd, &message);
     } while (GYREI_RARELY(result == -EINTR));
     return gyrei_os_answer(result);
 }
@@ -121,12 +142,13 @@ GYREI_HERE int64_t gyrei_here_recv(const gyrei_env *env, const gyrei_recv_call *
 GYREI_HERE int64_t gyrei_here_send(const gyrei_env *env, const gyrei_send_call *call)
 {
     const gyre_buf *bufs = call->bufs;
+    const uint32_t count = call->count;
 
-    if (call->count != 1)
-        return env->sys->sendv(env, call->fd, bufs, call->count);
-    if (GYREI_RARELY(env->sys->send != gyrei_os_send))
-        return env->sys->send(env, call->fd, bufs->base, bufs->len);
-    return gyrei_os_here_send(call->fd, bufs->base, bufs->len);
+    if (GYREI_RARELY(env->sys->send != gyrei_os_send || env->sys->sendv != gyrei_os_sendv))
+        return count == 1 ? env->sys->send(env, call->fd, bufs->base, bufs->len)
+                          : env->sys->sendv(env, call->fd, bufs, count);
+    return count == 1 ? gyrei_os_here_send(call->fd, bufs->base, bufs->len)
+                      : gyrei_os_here_sendv(call->fd, bufs, count);
 }
 
 GYREI_HERE int gyrei_here_close(const gyrei_env *env, int fd)

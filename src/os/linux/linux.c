@@ -56,21 +56,8 @@ int64_t gyrei_os_send(const gyrei_env *env, int fd, const void *base, size_t len
 
 int64_t gyrei_os_sendv(const gyrei_env *env, int fd, const gyre_buf *bufs, uint32_t count)
 {
-    union {
-        const gyre_buf *bufs;
-        struct iovec *vectors;
-    } array = {.bufs = bufs};
-    const struct msghdr message = {
-        .msg_iov = array.vectors,
-        .msg_iovlen = count < IOV_MAX ? count : IOV_MAX,
-    };
-    long result;
-
     (void)env;
-    do {
-        result = gyrei_call_sendmsg(fd, &message);
-    } while (result == -EINTR);
-    return gyrei_os_answer(result);
+    return gyrei_os_here_sendv(fd, bufs, count);
 }
 
 static int os_openat2(const gyrei_env *env, int directory, const char *path,
