@@ -34,6 +34,8 @@ PEERS = (
          "gyre on epoll; timers by gyre_timer_start, which reads the clock each time"),
     Peer("epoll", "echo_epoll", "micro_bare", {}, "bare",
          "bare epoll, level-triggered, one static buffer: the base of the ratios"),
+    Peer("epoll-here", "echo_epoll_here", "", {}, "bare",
+         "the same, and no function returns across recv, send and epoll_wait"),
     Peer("uring-inline", "echo_uring_inline", "", {}, "bare",
          "bare io_uring: multishot receive into an incremental buffer ring, send(2) at once"),
     Peer("uring-here", "echo_uring_here", "", {}, "bare",

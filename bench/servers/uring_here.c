@@ -1,6 +1,7 @@
 /* Bare io_uring as in uring_inline.c, with one difference: no function returns across a send. The
  * usual answer is sent by an instruction in main, which calls nobody between and returns to nobody.
  * What that is worth is what the processor loses when it comes back from the kernel: README.md. */
+#include "../common/here.h"
 #include "../common/listener.h"
 #include "../common/tail.h"
 
@@ -8,7 +9,6 @@
 
 #include <errno.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 
 struct conn {
     struct bench_tail tail; /* not empty: POLL_OUT is in flight */
@@ -19,34 +19,6 @@ static struct conn conns[URING_FD_MAX]; /* by descriptor */
 static struct io_uring ring;
 static struct uring_pool pool;
 
-#if defined(__x86_64__) && defined(__LP64__)
-
-/* sendto(2): the bytes taken, or a negative errno. */
-__attribute__((always_inline)) static inline long send_here(int fd, const void *bytes, long length)
-{
-    register long flags __asm__("r10") = MSG_NOSIGNAL | MSG_DONTWAIT;
-    register long address __asm__("r8") = 0;
-    register long address_length __asm__("r9") = 0;
-    long result;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(SYS_sendto), "D"((long)fd), "S"(bytes), "d"(length), "r"(flags),
-                       "r"(address), "r"(address_length)
-                     : "rcx", "r11", "memory");
-    return result;
-}
-
-#else
-
-/* Without the difference. */
-static inline long send_here(int fd, const void *bytes, long length)
-{
-    long sent = send(fd, bytes, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
-    return sent < 0 ? -errno : sent;
-}
-
-#endif
-
 static void close_if_quiet(int fd)
 {
     if (conns[fd].ended && bench_tail_empty(&conns[fd].tail)) {
@@ -55,7 +27,7 @@ static void close_if_quiet(int fd)
     }
 }
 
-/* `sent`: what send_here has said of these bytes; 0 when they were not given to it. */
+/* `sent`: what here_send has said of these bytes; 0 when they were not given to it. */
 static void keep_rest(int fd, const char *bytes, long length, long sent)
 {
     struct bench_tail *tail = &conns[fd].tail;
@@ -153,7 +125,7 @@ int main(int argc, char **argv)
             struct uring_piece piece = uring_pool_take(&pool, cqe);
             long sent = 0;
             if (bench_tail_empty(&conns[uring_fd(cqe)].tail)) {
-                sent = send_here(uring_fd(cqe), piece.bytes, cqe->res);
+                sent = here_send(uring_fd(cqe), piece.bytes, (size_t)cqe->res);
             }
             after_recv(cqe, piece, sent);
         }
