@@ -76,7 +76,8 @@ typedef struct gyrei_backend_ops {
     void (*change_events)(gyrei_backend *backend, gyre_op *op);
 
     /*
-     * Readiness: makes the system call of an op marked with gyrei_op_ready, at dispatch. True:
+     * Readiness: makes the system call of an op marked with gyrei_op_ready, other than RECV and
+     * ACCEPT, at dispatch. True:
      * `result` is filled in; with GYREI_RESULT_MORE the op was parked again (gyrei_op_parked)
      * before. False: it would block, and was parked again.
      *

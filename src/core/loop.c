@@ -451,18 +451,35 @@ static int run_end(gyre_loop *loop, int error)
     return error != 0 ? error : gyre_loop_alive(loop);
 }
 
-FLAT int turn(gyre_loop *loop, bool may_sleep)
+/* What turns are told: they may sleep; their caller waits for one; they are the last of a run. */
+enum { TURNS_SLEEP = 1, TURNS_ONE = 2, TURNS_LAST = 4 };
+
+/*
+ * A turn that its caller waits for does not sleep when something ran before its poll: what the
+ * caller waits for may have been that. A post may come in between, so a look beforehand is not
+ * enough.
+ */
+FLAT bool may_sleep(const gyre_loop *loop, uint32_t flags, uint64_t callbacks_before)
 {
+    return (flags & TURNS_SLEEP) != 0 &&
+           ((flags & TURNS_ONE) == 0 || loop->callbacks == callbacks_before);
+}
+
+FLAT int turn(gyre_loop *loop, uint32_t flags)
+{
+    const uint64_t before = loop->callbacks;
     const gyre_phase phase = loop->phase;
     gyrei_place outer;
+    bool sleeps;
     int error;
 
     depth_enter(loop, &outer);
     trace_turn(loop, GYRE_TRACE_TURN_BEGIN);
     run_phase(loop, &phase_pending);
     run_phase(loop, &phase_idle);
+    sleeps = may_sleep(loop, flags, before);
     run_phase(loop, &phase_prepare);
-    error = wait_for_events(loop, may_sleep);
+    error = wait_for_events(loop, sleeps);
     run_phase(loop, &phase_poll);
     run_phase(loop, &phase_check);
     run_phase(loop, &phase_close);
@@ -472,9 +489,6 @@ FLAT int turn(gyre_loop *loop, bool may_sleep)
     depth_leave(loop, &outer);
     return error;
 }
-
-/* What turns are told: they may sleep; they are the last of their run. */
-enum { TURNS_SLEEP = 1, TURNS_LAST = 2 };
 
 /*
  * At most `max` turns, while the loop is alive and not stopped: 1 if it is alive, 0, or an error.
@@ -486,7 +500,7 @@ GYREI_HOT static int run_turns(gyre_loop *loop, uint32_t flags, uint64_t max)
     int error = 0;
 
     for (; error == 0 && max > 0 && gyre_loop_alive(loop) && !loop->stop; max--)
-        error = turn(loop, (flags & TURNS_SLEEP) != 0);
+        error = turn(loop, flags);
     if ((flags & TURNS_LAST) != 0)
         return run_end(loop, error);
     return error != 0 ? error : gyre_loop_alive(loop);
@@ -530,13 +544,10 @@ static void run_due_timers(gyre_loop *loop)
     depth_leave(loop, &outer);
 }
 
-/*
- * A turn that its caller waits for does not sleep when there is work before its poll: what the
- * caller waits for may be that work.
- */
+/* A turn that its caller waits for: it need not sleep when there is work before its poll. */
 static uint32_t one_turn(const gyre_loop *loop)
 {
-    return has_pending(loop) || loop->idle_count > 0 ? 0 : TURNS_SLEEP;
+    return has_pending(loop) || loop->idle_count > 0 ? TURNS_ONE : TURNS_ONE | TURNS_SLEEP;
 }
 
 int gyre_loop_run(gyre_loop *loop, gyre_run_mode mode)
@@ -704,10 +715,13 @@ uint64_t gyre_loop_timeout_ns(gyre_loop *loop)
 int gyre_loop_embed_prepare(gyre_loop *loop)
 {
     const int error = claim(loop);
+    gyrei_place outer;
 
     if (error != 0)
         return error;
+    depth_enter(loop, &outer);
     flush(loop);
+    depth_leave(loop, &outer);
     /*
      * The host sleeps in our place: posts must write to the eventfd until the next turn. One that
      * is there already stands in the way of that write, which only the first of a burst makes.

@@ -85,8 +85,8 @@ struct gyre_loop {
     /* streams with writes to send or receives to cancel when the callback returns */
     gyre_stream *flush_first;
     /*
-     * Flush the first one: what it sends next is in `call`, or nothing and it is out of the list;
-     * what the kernel has taken of it, or an error.
+     * Flush the first one, which is out of the list then: true, and what it sends next is in
+     * `call`. After that: what the kernel has taken of it, or an error; with more it comes back.
      */
     bool (*send_begin)(gyre_loop *loop, gyrei_send_call *call);
     void (*send_end)(gyre_loop *loop, const gyrei_send_call *call, int64_t sent);

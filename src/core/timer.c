@@ -28,8 +28,11 @@ enum { NODE_IDLE = 0, NODE_DUE, NODE_STOPPED, NODE_LATER, NODE_WAITING, NODE_WAI
 /* It repeats or has slack. Most do not: starting them leaves that line of memory alone. */
 enum { TIMER_TUNED = GYREI_HANDLE_OWN };
 
-/* How many at the top are put where they belong in one go; the rest waits for the next turn. */
-enum { MOVES_MAX = 64 };
+/*
+ * How many at the top are put where they belong in one go, and for each that is due beside others
+ * of its key: the rest waits for the next turn.
+ */
+enum { MOVES_MAX = 64, MOVES_EACH = 4 };
 
 int gyrei_timer_node_init(gyre_loop *loop, gyre_timer_node *node,
                           void (*fire)(gyre_loop *loop, gyre_timer_node *node))
@@ -118,28 +121,23 @@ static void put_where_it_belongs(gyre_loop *loop, gyre_timer_node *node)
 
 /*
  * The first timer of all, or NULL. Once `moves` are used up it may be one that was left behind: to
- * wake for its old key is early, and no harm. Equals of `key_ns` are moved all the same.
+ * wake for its old key is early, and no harm.
  */
-static gyre_timer_node *first_of_all(gyre_loop *loop, uint64_t key_ns, int *moves)
+static gyre_timer_node *first_of_all(gyre_loop *loop, int64_t *moves)
 {
     gyre_timer_node *node = gyrei_heap_first(&loop->timers);
 
-    while (node != NULL && node->state < NODE_WAITING) {
-        if (*moves == 0 && gyrei_heap_first_key(&loop->timers) != key_ns)
-            return node;
-        *moves -= *moves > 0;
+    while (node != NULL && node->state<NODE_WAITING && * moves> 0) {
+        (*moves)--;
         put_where_it_belongs(loop, node);
         node = gyrei_heap_first(&loop->timers);
     }
     return node;
 }
 
-static gyre_timer_node *first_due(gyre_loop *loop, uint64_t key_ns, int *moves)
+static bool is_due(const gyre_loop *loop, const gyre_timer_node *node)
 {
-    gyre_timer_node *node = first_of_all(loop, key_ns, moves);
-
-    return node != NULL && node->state >= NODE_WAITING && node->deadline_ns <= loop->now_ns ? node
-                                                                                            : NULL;
+    return node->state >= NODE_WAITING && node->deadline_ns <= loop->now_ns;
 }
 
 static void append_due(gyre_loop *loop, gyre_timer_node *node)
@@ -194,50 +192,76 @@ static gyre_timer_node *equals_in_order(const equals *all)
     return first;
 }
 
-/*
- * Collects `node`, taken out already, and all of its key that are due: the next of them is the
- * first of the heap. Returns the one behind them.
- */
-static gyre_timer_node *collect_equals(gyre_loop *loop, gyre_timer_node *node, int *moves)
+/* Whether the first of the heap is one more of `key_ns`. */
+static bool has_equal(const gyre_loop *loop, uint64_t key_ns)
 {
-    const uint64_t key_ns = gyrei_heap_first_key(&loop->timers);
-    gyre_timer_node *next = gyrei_heap_first(&loop->timers);
-    equals all;
+    return loop->timers.count > 0 && gyrei_heap_first_key(&loop->timers) == key_ns;
+}
 
-    all.count = 0;
-    equals_add(&all, node);
-    while (next != NULL && gyrei_heap_first_key(&loop->timers) == key_ns) {
-        gyrei_heap_remove(&loop->timers, next);
-        equals_add(&all, next);
-        next = first_due(loop, key_ns, moves);
+/* Those that were taken out for nothing. */
+static void put_back(gyre_loop *loop, gyre_timer_node *node, uint64_t key_ns)
+{
+    while (node != NULL) {
+        gyre_timer_node *equal = node->waiting.next_equal;
+
+        gyrei_heap_push(&loop->timers, node, key_ns);
+        node->waiting.key_ns = key_ns;
+        node = equal;
     }
-    for (node = equals_in_order(&all); node != NULL;) {
+}
+
+static void append_all(gyre_loop *loop, gyre_timer_node *node)
+{
+    while (node != NULL) {
         gyre_timer_node *equal = node->waiting.next_equal;
 
         append_due(loop, node);
         node = equal;
     }
-    return next;
+}
+
+/*
+ * Collects `node`, taken out already, and all of its key that are due. False, and none of them is:
+ * too many that were left behind stand among them; they are fewer the next time.
+ */
+static bool collect_equals(gyre_loop *loop, gyre_timer_node *node, uint64_t key_ns, int64_t *moves)
+{
+    equals all;
+
+    all.count = 0;
+    equals_add(&all, node);
+    while (has_equal(loop, key_ns)) {
+        node = first_of_all(loop, moves);
+        if (!has_equal(loop, key_ns))
+            break;
+        if (node->state < NODE_WAITING) {
+            put_back(loop, equals_in_order(&all), key_ns);
+            return false;
+        }
+        if (!is_due(loop, node))
+            break;
+        gyrei_heap_remove(&loop->timers, node);
+        equals_add(&all, node);
+        *moves += MOVES_EACH;
+    }
+    append_all(loop, equals_in_order(&all));
+    return true;
 }
 
 void gyrei_timers_collect(gyre_loop *loop)
 {
-    int moves = MOVES_MAX;
+    int64_t moves = MOVES_MAX;
     gyre_timer_node *node;
 
     GYRE_ASSERT(loop->now_ns < UINT64_MAX && !loop->clock_due);
-    node = first_due(loop, 0, &moves);
-    while (node != NULL) {
+    while ((node = first_of_all(loop, &moves)) != NULL && is_due(loop, node)) {
         const uint64_t key_ns = gyrei_heap_first_key(&loop->timers);
-        gyre_timer_node *next;
 
         gyrei_heap_remove(&loop->timers, node);
-        next = first_due(loop, key_ns, &moves);
-        if (next != NULL && gyrei_heap_first_key(&loop->timers) == key_ns)
-            next = collect_equals(loop, node, &moves);
-        else
+        if (!has_equal(loop, key_ns))
             append_due(loop, node);
-        node = next;
+        else if (!collect_equals(loop, node, key_ns, &moves))
+            break;
     }
 }
 
@@ -257,9 +281,9 @@ bool gyrei_timers_run_next(gyre_loop *loop)
 
 uint64_t gyrei_timers_next_ns(gyre_loop *loop)
 {
-    int moves = MOVES_MAX;
+    int64_t moves = MOVES_MAX;
 
-    return first_of_all(loop, 0, &moves) != NULL ? gyrei_heap_first_key(&loop->timers) : UINT64_MAX;
+    return first_of_all(loop, &moves) != NULL ? gyrei_heap_first_key(&loop->timers) : UINT64_MAX;
 }
 
 static const char *verify_entry(const gyrei_heap_entry *entry)

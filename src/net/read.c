@@ -75,6 +75,7 @@ void gyrei_read_fail(gyre_stream *stream, int status)
     gyrei_stream_update_active(stream);
     if (!gyrei_op_is_idle(&stream->in)) /* a receive that is out is taken back */
         gyrei_stream_want_flush(stream);
+    gyrei_loop_close_fd_now(stream->handle.loop); /* a flush before this one may have let one go */
     call_back_inside(stream, status, NULL, false);
 }
 

@@ -137,7 +137,8 @@ static void slices_close(gyre_loop *loop, gyrei_service *service)
 {
     slices *self = (slices *)service;
 
-    gyrei_timer_node_close(loop, &self->timer);
+    if (!gyrei_loop_is_forked(loop)) /* else the timers are forgotten already */
+        gyrei_timer_node_close(loop, &self->timer);
     gyrei_loop_free(loop, self, sizeof(*self));
 }
 

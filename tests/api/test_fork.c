@@ -278,6 +278,32 @@ static void a_child_may_close_without_forked(void **state)
     assert_int_equal(child_result(close_in_child), 0);
 }
 
+static bool slice_is_done;
+
+static int step_to_end(gyre_slice *slice)
+{
+    (void)slice;
+    return 0;
+}
+
+static void slice_done(gyre_slice *slice, int status)
+{
+    (void)slice;
+    slice_is_done = status == 0;
+}
+
+static void a_child_may_close_a_loop_that_had_slices(void **state)
+{
+    static gyre_slice slice;
+
+    (void)state;
+    slice_is_done = false;
+    assert_int_equal(gyre_slice_start(loop, &slice, 0, step_to_end, slice_done), 0);
+    while (!slice_is_done)
+        gyre_loop_run(loop, GYRE_RUN_NOWAIT);
+    assert_int_equal(child_result(close_in_child), 0);
+}
+
 /* The parent's loop still sleeps, and wakes for a thread and for a timer. */
 static void assert_undisturbed(void)
 {
@@ -408,6 +434,7 @@ int main(void)
         BUSY_TEST(a_grandchild_may_be_forked),
         BUSY_TEST(after_forked_close_has_its_rules_back),
         BUSY_TEST(a_child_may_close_without_forked),
+        BUSY_TEST(a_child_may_close_a_loop_that_had_slices),
         BUSY_TEST(a_childs_close_does_not_disturb_its_parent),
         BUSY_TEST(a_childs_work_does_not_disturb_its_parent),
         BUSY_TEST(wake_ups_stay_on_their_side_of_the_fork),

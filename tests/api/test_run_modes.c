@@ -158,6 +158,27 @@ static void once_does_not_sleep_after_pending_work(void **state)
     assert_journal("d");
 }
 
+/* Posts when the turn has begun, as a thread may at any time. */
+static void post_at_begin(void *ctx, const gyre_trace_event *event)
+{
+    if (event->type != GYRE_TRACE_TURN_BEGIN)
+        return;
+    gyre_loop_set_trace(loop, NULL, NULL);
+    assert_int_equal(gyre_post(ctx, post_new("late"), journal_post), 0);
+}
+
+static void once_does_not_sleep_after_a_post_that_came_late(void **state)
+{
+    gyre_remote *remote = gyre_loop_remote(loop);
+
+    (void)state;
+    far_timer();
+    gyre_loop_set_trace(loop, post_at_begin, remote);
+    assert_int_equal(gyre_loop_run(loop, GYRE_RUN_ONCE), 1);
+    assert_journal("late");
+    gyre_remote_unref(remote);
+}
+
 static void stop_hook(gyre_hook *hook)
 {
     journal_hook(hook);
@@ -478,6 +499,7 @@ int main(void)
         LOOP_TEST(once_returns_1_while_something_is_alive),
         LOOP_TEST(once_waits_for_the_nearest_timer_only),
         LOOP_TEST(once_does_not_sleep_after_pending_work),
+        LOOP_TEST(once_does_not_sleep_after_a_post_that_came_late),
         LOOP_TEST(once_does_not_sleep_after_an_idle_hook),
         LOOP_TEST(once_does_not_sleep_while_a_handle_is_closing),
         LOOP_TEST(once_counts_its_sleep_from_a_fresh_clock),

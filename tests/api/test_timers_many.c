@@ -143,12 +143,43 @@ static void many_equals_run_in_order_of_start(void **state)
     assert_int_equal(seen.unordered, 0);
 }
 
+enum { CROWD = 10000, FAR_NS = 2000000000 };
+
+static void count_run(gyre_timer *timer)
+{
+    (void)timer;
+    seen.ran++;
+}
+
+/* One of a crowd of equals is still wanted: the others hold no turn up, nor it for long. */
+static void equals_that_were_put_off_are_dealt_with_in_many_turns(void **state)
+{
+    gyre_timer *timers = lasting(CROWD * sizeof(*timers));
+    uint64_t turns = 0;
+
+    (void)state;
+    seen.ran = 0;
+    for (size_t i = 0; i < CROWD; i++) {
+        assert_int_equal(gyre_timer_init(loop, &timers[i]), 0);
+        gyre_timer_start_at(&timers[i], 1, 0, count_run);
+    }
+    for (size_t i = 1; i < CROWD; i++)
+        gyre_timer_start(&timers[i], FAR_NS, 0, count_run);
+    for (; seen.ran == 0; turns++)
+        assert_true(gyre_loop_run(loop, GYRE_RUN_NOWAIT) >= 0);
+    assert_in_range(turns, 2, CROWD / 32);
+    for (size_t i = 0; i < CROWD; i++)
+        gyre_timer_stop(&timers[i]);
+    assert_int_equal(seen.ran, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         LOOP_TEST(none_of_many_timers_is_early),
         LOOP_TEST(many_timers_are_stopped_in_any_order),
         LOOP_TEST(many_equals_run_in_order_of_start),
+        LOOP_TEST(equals_that_were_put_off_are_dealt_with_in_many_turns),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
