@@ -128,8 +128,9 @@ GYRE_EXPORT int gyre_timer_again(gyre_timer *timer);
 
 /*
  * Allows the callback to come up to `slack_ns` late, so that the loop may join wake-ups. Counts
- * from the next start or repeat. Among timers that are due together it has its turn by its latest
- * moment, deadline plus slack.
+ * from the next start or repeat. Among timers that are collected together it has its turn by its
+ * latest moment, deadline plus slack; until then the loop chooses with which others it is joined,
+ * also among those of one latest moment.
  *
  * Params: slack_ns: 0 (the default) to UINT64_MAX.
  * Owns:   nothing.
