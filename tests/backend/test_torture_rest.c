@@ -120,12 +120,13 @@ static void on_move_connection(gyre_stream *listener, int status)
 static void on_answer(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
 {
     const ptrdiff_t index = GYRE_CONTAINER_OF(stream, gyre_tcp, stream) - moves.clients;
+    const gyre_buf tries[2] = {gyre_buf_init(answer, 1), gyre_buf_init(answer, 0)};
 
     (void)buf;
     if (nread > 0) {
         moves.heard[index] += nread;
-        for (int i = 0; i < 2 && moves.heard[index] <= 20; i++)
-            (void)gyre_try_write(stream, &(gyre_buf){.base = answer, .len = 1}, 1);
+        for (uint32_t i = 0; i < 2 && moves.heard[index] <= 20; i++)
+            (void)gyre_try_write(stream, tries, 1 + i);
         return;
     }
     moves.over[index] = true;
