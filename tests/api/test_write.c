@@ -313,6 +313,48 @@ static void a_copy_larger_than_the_socket_waits_for_room(void **state)
     assert_int_equal(gyre_loop_run(loop, GYRE_RUN_DEFAULT), 0);
 }
 
+static struct {
+    char *bytes;
+    size_t at;
+} copied;
+
+/* Two copies of each length, made in one callback; what was copied is the caller's to change. */
+static void copy_more(gyre_stream *stream, int64_t nread, const gyre_buf *buf)
+{
+    const size_t sizes[] = {1, 3071, 3072, 4096, 8191, 8192, 8193, 12000};
+    const size_t len = sizes[copied.at / 7 % (sizeof(sizes) / sizeof(sizes[0]))];
+
+    (void)nread;
+    (void)buf;
+    for (int i = 0; i < 2 && copied.at + len <= HUGE_BYTES; i++) {
+        assert_int_equal(gyre_write_copy(stream, copied.bytes + copied.at, len), 0);
+        memset(copied.bytes + copied.at, 0, len);
+        copied.at += len;
+    }
+}
+
+/* The peer does not read before the socket is full: some go at once, some in part, some wait. */
+static void copies_of_all_sizes_arrive_in_order(void **state)
+{
+    int peer;
+    gyre_pipe *local = pipe_new("pipe", &peer);
+
+    (void)state;
+    copied.bytes = pattern(HUGE_BYTES);
+    copied.at = 0;
+    assert_int_equal(gyre_read_start(&local->stream, copy_more), 0);
+    for (size_t before = 1; before != copied.at;) {
+        before = copied.at;
+        peer_send(peer, "x", 1);
+        run_turns(2);
+    }
+    assert_in_range(copied.at, HUGE_BYTES / 2, HUGE_BYTES);
+    assert_in_range(gyre_queued_bytes(&local->stream), 1, HUGE_BYTES);
+    expect_pattern(peer, copied.at);
+    assert_int_equal(gyre_queued_bytes(&local->stream), 0);
+    gyre_read_stop(&local->stream);
+}
+
 static void try_write_never_queues(void **state)
 {
     char *bytes = pattern(HUGE_BYTES);
@@ -439,6 +481,7 @@ int main(void)
         WRITE_TEST(what_was_copied_before_an_end_arrives_before_it),
         WRITE_TEST(a_copy_before_the_first_turn_is_sent),
         WRITE_TEST(a_copy_larger_than_the_socket_waits_for_room),
+        WRITE_TEST(copies_of_all_sizes_arrive_in_order),
         WRITE_TEST(try_write_never_queues),
         WRITE_TEST(shutdown_comes_after_what_is_queued),
         WRITE_TEST(finish_sends_what_is_queued_and_closes),
